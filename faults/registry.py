@@ -1,0 +1,13 @@
+"""The explicit list of fault kinds. A kind that is not here does not exist."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from faults.none import NoFault
+from faults.process import ProcessKill, ProcessStall
+
+AnyFault = Annotated[NoFault | ProcessKill | ProcessStall, Field(discriminator="kind")]
+"""Any fault of this repository, told apart by `kind`."""

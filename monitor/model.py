@@ -1,0 +1,164 @@
+"""The life of a run as data: what is stored, served and printed."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from faults.base import Evidence, Instance, Objectives, Receipt
+
+
+class Phase(StrEnum):
+    """Each is stored before the next begins."""
+
+    REQUESTED = "requested"
+    GUARDED = "guarded"
+    RESOLVED = "resolved"
+    PLANNED = "planned"
+    """The receipt is stored; the fault has not acted yet, or nobody knows (crash)."""
+    INJECTED = "injected"
+    EFFECTIVE = "effective"
+    REVERTED = "reverted"
+    SETTLED = "settled"
+    FINISHED = "finished"
+
+
+class Verdict(StrEnum):
+    NO_IMPACT = "no_impact"
+    RECOVERED = "recovered"
+    NOT_RECOVERED = "not_recovered"
+    INCONCLUSIVE = "inconclusive"
+    NOT_INJECTED = "not_injected"
+    ABORTED = "aborted"
+    SKIPPED = "skipped"
+    REVERT_FAILED = "revert_failed"
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Stretch(Model):
+    """A bad stretch, from the first bad start (or the injection, if later) to the first good start after it."""
+
+    start_ns: int
+    end_ns: int
+
+
+class Resolution(Model):
+    """How sharp a witness can be (seconds): an edge may lie this much earlier than reported."""
+
+    at_impact_seconds: float | None = None
+    at_recovery_seconds: float | None = None
+    text: str = ""
+
+
+class WitnessReport(Model):
+    """What one witness says about a run. Durations in seconds, instants in UTC nanoseconds."""
+
+    witness: Literal["client", "server", "trace"]
+    probe: str | None = None
+    """Set when the report is of one probe only; None for all probes together."""
+    status: Literal["ok", "inconclusive", "absent"]
+    reason: str = ""
+    verdict: Verdict | None = None
+    t_impact: int | None = None
+    t_first_good: int | None = None
+    t_recovered: int | None = None
+    censored: bool = False
+    """The horizon ended before recovery: durations are lower bounds."""
+    error_window_seconds: float | None = None
+    bad_seconds: float | None = None
+    recovery_from_effect_seconds: float | None = None
+    recovery_from_revert_seconds: float | None = None
+    recovered_while_acting: bool | None = None
+    requests: int | None = None
+    failed_requests: int | None = None
+    truncated_requests: int | None = None
+    slow_requests: int | None = None
+    lost_requests: int | None = None
+    requests_in_flight_at_injection: int | None = None
+    tokens_lost: int | None = None
+    errors: dict[str, int] = Field(default_factory=dict)
+    stretches: tuple[Stretch, ...] = ()
+    baseline_requests: int | None = None
+    baseline_bad_ratio: float | None = None
+    baseline_latency_seconds: float | None = None
+    baseline_rate: float | None = None
+    during_latency_seconds: float | None = None
+    during_rate: float | None = None
+    resolution: Resolution = Resolution()
+    notes: tuple[str, ...] = ()
+
+
+class ObjectiveResult(Model):
+    objective: str
+    limit: float
+    value: float | None
+    met: bool | None
+    """None when it cannot be judged."""
+
+
+class Transition(Model):
+    phase: Phase
+    at_ns: int
+    note: str = ""
+
+
+class Run(Model):
+    """One execution of a fault, from request to verdict. Instants: UTC nanoseconds on the monitor's clock."""
+
+    id: str
+    fault_name: str
+    fault: dict[str, object]
+    deployment: str
+    requested_by: str
+    """`cli`, `api`, `schedule:NAME`."""
+    seed: int
+    objectives: Objectives = Objectives()
+    phase: Phase = Phase.REQUESTED
+    transitions: tuple[Transition, ...] = ()
+    instances: tuple[Instance, ...] = ()
+    receipt: Receipt | None = None
+    receipt_open: bool = False
+    """True from the moment the receipt is stored until its revert is done."""
+    evidence: Evidence | None = None
+    observations: tuple[str, ...] = ()
+    t_requested: int
+    t_inject: int | None = None
+    t_effect: int | None = None
+    t_effect_ended: int | None = None
+    """When the effect ended, if earlier than the revert (healed early)."""
+    t_reverted: int | None = None
+    t_clean: int | None = None
+    t_replaced: int | None = None
+    """When a live process stood in the place of the last one that we ended."""
+    t_ready: int | None = None
+    t_finished: int | None = None
+    verdict: Verdict | None = None
+    reason: str = ""
+    witnesses: tuple[WitnessReport, ...] = ()
+    objective_results: tuple[ObjectiveResult, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def met(self) -> bool | None:
+        """All judged objectives met; None when none was judged."""
+        judged = [r.met for r in self.objective_results if r.met is not None]
+        return all(judged) if judged else None
+
+    def witness(self, name: str, probe: str | None = None) -> WitnessReport | None:
+        """The report of a witness (of all probes together, or of one)."""
+        return next((w for w in self.witnesses if w.witness == name and w.probe == probe), None)
+
+
+class Incident(Model):
+    """An error window with no run active: the deployment broke by itself."""
+
+    id: int | None = None
+    start_ns: int
+    end_ns: int | None = None
+    bad_requests: int = 0
+    first_error: str = ""

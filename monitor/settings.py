@@ -1,0 +1,176 @@
+"""The configuration: a YAML file, with `AFTERSHOCK_` environment variables on top.
+
+Environment variables name a path with double underscores: `AFTERSHOCK_API__LISTEN=127.0.0.1:9000`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from faults.entry import FaultEntry
+from probes.spec import EndpointSpec, HttpUrl, Name, ProbeSpec
+
+
+class Section(BaseModel):
+    """Base of every part: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AttachSpec(Section):
+    """Processes that aftershock did not start, found by their command line."""
+
+    component: Name = Field(description="Name of the component that these processes are.")
+    pattern: str = Field(min_length=1, description="Regular expression that the whole command line must contain.")
+
+
+class LocalTargetSpec(Section):
+    """Processes on this machine."""
+
+    kind: Literal["local"] = "local"
+    supervisor_dir: Path | None = Field(
+        default=None, description="State folder of a running `aftershock supervise`, whose processes are the deployment."
+    )
+    attach: tuple[AttachSpec, ...] = Field(default=(), description="Further components, found by pattern.")
+
+
+class DeploymentSpec(Section):
+    """The system under test."""
+
+    name: Name = Field(default="deployment", description="Name of the deployment; a metric label.")
+    endpoint: EndpointSpec = Field(description="Where the load goes.")
+    target: LocalTargetSpec | None = Field(
+        default=None, description="How faults reach it; without a target only `none` can run."
+    )
+
+
+class PrometheusSpec(Section):
+    """The server witness's source."""
+
+    url: HttpUrl = Field(description="Address of the Prometheus that scrapes the deployment.")
+    preset: Literal["dynamo", "vllm", "sglang"] = Field(default="dynamo", description="Whose metric names to ask for.")
+    selector: str = Field(
+        default="", description='Label matchers added to every query, such as `namespace="prod"`.'
+    )
+    scrape_interval_seconds: float = Field(default=15.0, gt=0, description="Scrape interval of the deployment.")
+    rate_window_seconds: float | None = Field(
+        default=None, gt=0, description="Window of rate(); by default four scrape intervals."
+    )
+    timeout_seconds: float = Field(default=5.0, gt=0, description="Longest wait for one query.")
+
+
+class SteadyState(Section):
+    """What must hold before a run may begin."""
+
+    window_seconds: float = Field(default=10.0, gt=0, description="How far to look back.")
+    min_requests: int = Field(default=10, ge=1, description="Requests that must have ended in the window.")
+    max_bad_ratio: float = Field(default=0.05, ge=0, lt=1, description="Largest share of bad requests.")
+
+
+class GuardSpec(Section):
+    """Rules that may refuse a run."""
+
+    cooldown_seconds: float = Field(default=30.0, ge=0, description="Quiet time after a run before the next.")
+    steady_state: SteadyState = Field(default=SteadyState(), description="What must hold before a run may begin.")
+    max_percent: float = Field(
+        default=100.0, gt=0, le=100, description="Largest share of a component's instances that a fault may touch."
+    )
+    allowed_kinds: tuple[str, ...] | None = Field(default=None, description="Fault kinds that may run; all by default.")
+
+
+class RunSpec(Section):
+    """How a run is measured."""
+
+    baseline_seconds: float = Field(default=30.0, gt=0, description="Stretch before the fault that says what normal is.")
+    hold_seconds: float = Field(default=10.0, gt=0, description="Recovered only after this long at the baseline ratio.")
+    hold_requests: int = Field(default=10, ge=1, description="... and after at least this many requests.")
+    horizon_seconds: float = Field(
+        default=120.0, gt=0, description="Longest wait for recovery after the fault has ended; then not_recovered."
+    )
+    verify_timeout_seconds: float = Field(default=10.0, gt=0, description="Longest wait for the fault's effect.")
+    revert_timeout_seconds: float = Field(default=10.0, gt=0, description="Longest wait for one revert attempt.")
+
+
+class CronTiming(Section):
+    """Fire by a cron expression."""
+
+    cron: str = Field(description="Five fields: minute hour day month weekday.")
+
+
+class IntervalTiming(Section):
+    """Fire at a fixed interval."""
+
+    every_seconds: float = Field(ge=1, description="Time between two firings.")
+
+
+class RandomTiming(Section):
+    """Fire at random instants inside a daily window; the plan of a day follows from the seed."""
+
+    random_per_day: int = Field(ge=1, le=1000, description="Firings per day.")
+    between: tuple[str, str] = Field(default=("00:00", "24:00"), description="Daily window, HH:MM to HH:MM.")
+    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = Field(
+        default=("mon", "tue", "wed", "thu", "fri", "sat", "sun"), description="Weekdays on which it fires."
+    )
+    min_gap_seconds: float = Field(default=300.0, ge=0, description="Least time between two firings of a day.")
+
+
+class ScheduleSpec(Section):
+    """When which faults run."""
+
+    name: Name = Field(description="Name of the schedule; a metric label.")
+    faults: tuple[str, ...] = Field(min_length=1, description="Catalogue names; each firing picks one (seeded).")
+    timing: CronTiming | IntervalTiming | RandomTiming = Field(description="cron, every_seconds or random_per_day.")
+    timezone: str = Field(default="UTC", description="IANA time zone of cron and daily windows.")
+    seed: int = Field(default=0, description="Seed of every random choice of this schedule.")
+    control_share: float = Field(
+        default=0.0, ge=0, le=1, description="Share of firings that inject nothing (`none`) and measure everything."
+    )
+    missed_after_seconds: float = Field(
+        default=60.0, gt=0, description="A firing later than this (service was down or busy) is skipped, never made up."
+    )
+    enabled: bool = Field(default=True, description="False keeps the schedule and fires nothing.")
+
+
+class StoreSpec(Section):
+    """Where results are kept."""
+
+    url: str | None = Field(default=None, description="SQLAlchemy URL; by default SQLite in data_dir.")
+    keep_records_hours: float = Field(
+        default=24.0, gt=0, description="After this, good requests are folded into one row a minute; bad ones stay."
+    )
+    keep_runs_days: float = Field(default=400.0, gt=0, description="After this, runs and bad requests are deleted.")
+
+
+class ApiSpec(Section):
+    """The service's own address."""
+
+    listen: str = Field(default="127.0.0.1:8600", description="host:port. Beyond loopback a token is required.")
+    token_env: str | None = Field(default=None, description="Environment variable that holds the bearer token.")
+
+
+Probes = Annotated[tuple[ProbeSpec, ...], Field(min_length=1)]
+
+
+class Settings(BaseSettings):
+    """Everything the service is told."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="AFTERSHOCK_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+    )
+
+    data_dir: Path = Field(default=Path(".data/aftershock"), description="Folder for the store and the probes' files.")
+    deployment: DeploymentSpec = Field(description="The system under test.")
+    probes: Probes = Field(description="Continuous loads.")
+    prometheus: PrometheusSpec | None = Field(default=None, description="Server witness; absent without it.")
+    faults: dict[Name, FaultEntry] = Field(
+        default_factory=dict, description="Further catalogue entries, and objectives for built-in ones by the same name."
+    )
+    schedules: tuple[ScheduleSpec, ...] = Field(default=(), description="When which faults run.")
+    guard: GuardSpec = Field(default=GuardSpec(), description="Rules that may refuse a run.")
+    run: RunSpec = Field(default=RunSpec(), description="How a run is measured.")
+    store: StoreSpec = Field(default=StoreSpec(), description="Where results are kept.")
+    api: ApiSpec = Field(default=ApiSpec(), description="The service's own address.")
