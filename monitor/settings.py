@@ -8,11 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from faults.entry import FaultEntry
+from faults.catalogue import builtin
+from faults.entry import ConfiguredEntry
 from probes.spec import EndpointSpec, HttpUrl, Name, ProbeSpec
+
+FaultName = Annotated[str, Field(pattern=r"^[a-z0-9]([-_a-z0-9]{0,58}[a-z0-9])?$")]
+"""A name of the catalogue, safe as a metric label; underscores as in the built-in ones."""
 
 
 class Section(BaseModel):
@@ -33,7 +37,8 @@ class LocalTargetSpec(Section):
 
     kind: Literal["local"] = "local"
     supervisor_dir: Path | None = Field(
-        default=None, description="State folder of a running `aftershock supervise`, whose processes are the deployment."
+        default=None,
+        description="State folder of a running `aftershock supervise`, whose processes are the deployment.",
     )
     attach: tuple[AttachSpec, ...] = Field(default=(), description="Further components, found by pattern.")
 
@@ -53,9 +58,7 @@ class PrometheusSpec(Section):
 
     url: HttpUrl = Field(description="Address of the Prometheus that scrapes the deployment.")
     preset: Literal["dynamo", "vllm", "sglang"] = Field(default="dynamo", description="Whose metric names to ask for.")
-    selector: str = Field(
-        default="", description='Label matchers added to every query, such as `namespace="prod"`.'
-    )
+    selector: str = Field(default="", description='Label matchers added to every query, such as `namespace="prod"`.')
     scrape_interval_seconds: float = Field(default=15.0, gt=0, description="Scrape interval of the deployment.")
     rate_window_seconds: float | None = Field(
         default=None, gt=0, description="Window of rate(); by default four scrape intervals."
@@ -85,13 +88,19 @@ class GuardSpec(Section):
 class RunSpec(Section):
     """How a run is measured."""
 
-    baseline_seconds: float = Field(default=30.0, gt=0, description="Stretch before the fault that says what normal is.")
+    baseline_seconds: float = Field(
+        default=30.0, gt=0, description="Stretch before the fault that says what normal is."
+    )
     hold_seconds: float = Field(default=10.0, gt=0, description="Recovered only after this long at the baseline ratio.")
     hold_requests: int = Field(default=10, ge=1, description="... and after at least this many requests.")
     horizon_seconds: float = Field(
         default=120.0, gt=0, description="Longest wait for recovery after the fault has ended; then not_recovered."
     )
-    verify_timeout_seconds: float = Field(default=10.0, gt=0, description="Longest wait for the fault's effect.")
+    observe_seconds: float = Field(
+        default=20.0,
+        ge=0,
+        description="Least time watched after the fault ended, so that late harm (a lease that expires) is not missed.",
+    )
     revert_timeout_seconds: float = Field(default=10.0, gt=0, description="Longest wait for one revert attempt.")
 
 
@@ -159,18 +168,32 @@ class Settings(BaseSettings):
     """Everything the service is told."""
 
     model_config = SettingsConfigDict(
-        env_prefix="AFTERSHOCK_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+        env_prefix="AFTERSHOCK_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
     )
 
     data_dir: Path = Field(default=Path(".data/aftershock"), description="Folder for the store and the probes' files.")
     deployment: DeploymentSpec = Field(description="The system under test.")
     probes: Probes = Field(description="Continuous loads.")
     prometheus: PrometheusSpec | None = Field(default=None, description="Server witness; absent without it.")
-    faults: dict[Name, FaultEntry] = Field(
-        default_factory=dict, description="Further catalogue entries, and objectives for built-in ones by the same name."
+    faults: dict[FaultName, ConfiguredEntry] = Field(
+        default_factory=dict,
+        description="Further catalogue entries, and objectives for built-in ones by the same name.",
     )
     schedules: tuple[ScheduleSpec, ...] = Field(default=(), description="When which faults run.")
     guard: GuardSpec = Field(default=GuardSpec(), description="Rules that may refuse a run.")
     run: RunSpec = Field(default=RunSpec(), description="How a run is measured.")
     store: StoreSpec = Field(default=StoreSpec(), description="Where results are kept.")
     api: ApiSpec = Field(default=ApiSpec(), description="The service's own address.")
+
+    @field_validator("faults")
+    @classmethod
+    def _has_a_fault(cls, entries: dict[str, ConfiguredEntry]) -> dict[str, ConfiguredEntry]:
+        known = builtin()
+        for name, entry in entries.items():
+            if entry.fault is None and name not in known:
+                raise ValueError(f"{name} is no built-in fault, so it needs `fault: {{kind: ...}}`")
+        return entries

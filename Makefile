@@ -1,0 +1,53 @@
+# Every target makes what it needs first. `make` alone says what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.PHONY: help setup tools demo test lint unit e2e bench pins clean
+
+TOPOLOGY ?= agg
+WORKERS ?= 2
+ENGINE ?= vllm
+DISCOVERY ?= file
+KEEP ?=
+# More arguments for pytest, such as ARGS='-k frontend -x'.
+ARGS ?=
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -v --durations=10
+
+help:  ## what there is
+	@awk -F':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## the locked environment in .venv, with uv from PATH or in .tools
+	@tools/bootstrap
+
+tools: setup  ## what the demo and the end-to-end tests need beside it: ai-dynamo, NATS, etcd, Prometheus, in .tools
+	@$(BIN)/python -m monitor.demo.fetch
+
+demo: setup  ## break a real deployment and see (KEEP=1, TOPOLOGY=agg|disagg, WORKERS=1|2, ENGINE=vllm|sglang|trtllm, DISCOVERY=file|etcd)
+	@$(BIN)/aftershock demo --topology $(TOPOLOGY) --workers $(WORKERS) --engine $(ENGINE) --discovery $(DISCOVERY) $(if $(KEEP),--keep)
+
+test: lint tools  ## every check
+	$(PYTEST) $(ARGS)
+
+lint: setup  ## style, types, layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: setup  ## the quick tests: everything but real Dynamo
+	$(PYTEST) -m 'not e2e' $(ARGS)
+
+e2e: tools  ## real Dynamo, aiperf and Prometheus
+	$(PYTEST) -m e2e $(ARGS)
+
+bench: tools  ## figures; asserts nothing
+	@for file in tests/bench/bench_*.py; do echo "== $$file"; $(BIN)/python -m "tests.bench.$$(basename "$$file" .py)"; done
+
+pins: setup  ## renew the pinned list of ai-dynamo's environment
+	PATH="$(CURDIR)/.tools/uv/bin:$$PATH" uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+		--no-header --no-annotate monitor/demo/dynamo.in --output-file monitor/demo/dynamo.txt
+
+clean:  ## remove what the targets above made, environments and data included
+	rm -rf .venv .tools .data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

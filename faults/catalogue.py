@@ -1,0 +1,86 @@
+"""The built-in catalogue: named faults as data.
+
+The names are those of the failure table that users of Dynamo's fault-tolerance suite know. A component
+given as alternatives is the first that the deployment has: in an aggregated deployment the suite calls the
+only worker role a decode worker, and here that role is `worker`.
+"""
+
+from __future__ import annotations
+
+from faults.entry import FaultEntry
+from faults.none import NoFault
+from faults.process import ProcessKill, ProcessStall
+from faults.registry import AnyFault
+from faults.select import ProcessSelector
+
+_DECODE = ("decode", "worker")
+_PREFILL = ("prefill",)
+_ANY_WORKER = ("worker", "decode", "prefill")
+_FRONTEND = ("frontend",)
+
+
+def builtin() -> dict[str, FaultEntry]:
+    """All built-in entries by name, without objectives: what is acceptable is the deployment's business."""
+    table: list[tuple[str, AnyFault, str]] = [
+        ("none", NoFault(), "Control run: injects nothing and measures everything."),
+        *_frontends(),
+        *_workers(),
+        *_engine_processes(),
+    ]
+    return {name: FaultEntry(fault=fault, description=text) for name, fault, text in table}
+
+
+def _frontends() -> list[tuple[str, AnyFault, str]]:
+    return [
+        (
+            "frontend",
+            ProcessKill(component=_FRONTEND, signal="SIGINT", verify_timeout_seconds=30.0),
+            "Ends a frontend with SIGINT, which lets it shut down in order.",
+        ),
+        (
+            "frontend_kill",
+            ProcessKill(component=_FRONTEND),
+            "Ends a frontend with SIGKILL, which cuts every open stream.",
+        ),
+        (
+            "frontend_stall",
+            ProcessStall(component=_FRONTEND),
+            "Stops a frontend for 8 s: connections stay open and nothing answers.",
+        ),
+    ]
+
+
+def _workers() -> list[tuple[str, AnyFault, str]]:
+    return [
+        ("decode_worker", ProcessKill(component=_DECODE), "Ends a decode worker with SIGKILL."),
+        ("prefill_worker", ProcessKill(component=_PREFILL), "Ends a prefill worker with SIGKILL."),
+        ("worker", ProcessKill(component=_ANY_WORKER), "Ends one worker of the first role there is with SIGKILL."),
+        (
+            "worker_term",
+            ProcessKill(component=_ANY_WORKER, signal="SIGTERM", verify_timeout_seconds=60.0),
+            "Ends one worker with SIGTERM, which lets it finish what it has begun.",
+        ),
+        (
+            "worker_stall",
+            ProcessStall(component=_ANY_WORKER),
+            "Stops one worker for 8 s: its lease and its streams stay until somebody's patience ends.",
+        ),
+    ]
+
+
+def _engine_processes() -> list[tuple[str, AnyFault, str]]:
+    engines = [
+        ("vllm", "engine_core", "VLLM::EngineCore"),
+        ("sglang", "scheduler", "sglang::scheduler"),
+        ("sglang", "detokenizer", "sglang::detokenizer"),
+        ("trtllm", "engine_core", "TRTLLM::EngineCore"),
+    ]
+    return [
+        (
+            f"{engine}_{role}_{part}",
+            ProcessKill(component=components, processes=ProcessSelector(pattern=title)),
+            f"Ends the {title} process inside a {role} worker with SIGKILL.",
+        )
+        for engine, part, title in engines
+        for role, components in (("decode", _DECODE), ("prefill", _PREFILL))
+    ]

@@ -1,0 +1,1 @@
+"""Programs that run on their own, with the standard library only."""

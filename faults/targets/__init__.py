@@ -1,0 +1,1 @@
+"""Adapters through which a deployment is seen and touched."""

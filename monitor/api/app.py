@@ -1,0 +1,83 @@
+"""The FastAPI application: OpenAPI at /docs, metrics at /metrics, everything else under /api/v1."""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from monitor.api import page, routes
+from monitor.api.face import ServiceFace
+from monitor.catalogue import BadChange, UnknownFault
+from monitor.engine import RunRefused
+from monitor.store.errors import StoreError
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+"""Answered without a token, so that a kubelet can ask."""
+
+
+def make_app(service: ServiceFace) -> FastAPI:
+    """The application of one service. The bearer token is read from the variable that `api.token_env` names."""
+    app = FastAPI(
+        title="aftershock",
+        version=version("aftershock"),
+        description="Continuous resilience monitor for LLM inference deployments.",
+    )
+    app.state.service = service
+    token_env = service.settings.api.token_env
+    token = os.environ.get(token_env, "") if token_env else ""
+    if token:
+        _require_token(app, token)
+    app.include_router(routes.health)
+    app.include_router(routes.api, prefix="/api/v1")
+    app.include_router(page.router)
+    _handle_errors(app)
+    return app
+
+
+def _require_token(app: FastAPI, token: str) -> None:
+    wanted = f"Bearer {token}".encode()
+
+    @app.middleware("http")
+    async def check(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
+        given = request.headers.get("authorization", "").encode()
+        if request.url.path in OPEN_PATHS or hmac.compare_digest(given, wanted):
+            return await proceed(request)
+        text = "a bearer token is required: Authorization: Bearer ... (the CLI takes it from AFTERSHOCK_TOKEN)"
+        return JSONResponse({"detail": text}, status_code=401, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _handle_errors(app: FastAPI) -> None:
+    """Every error of the domain is one line of `detail`."""
+
+    @app.exception_handler(RunRefused)
+    async def refused(_: Request, error: RunRefused) -> JSONResponse:
+        body = {
+            "detail": str(error),
+            "rule": error.refusal.rule,
+            "run_id": error.run.id,
+            "holder": error.refusal.holder,
+        }
+        return JSONResponse(body, status_code=409)
+
+    @app.exception_handler(UnknownFault)
+    async def unknown(_: Request, error: UnknownFault) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, status_code=404)
+
+    @app.exception_handler(BadChange)
+    async def bad_change(_: Request, error: BadChange) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, status_code=422)
+
+    @app.exception_handler(StoreError)
+    async def store(_: Request, error: StoreError) -> JSONResponse:
+        return JSONResponse({"detail": f"the store refuses: {error}"}, status_code=503)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        lines = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
+        return JSONResponse({"detail": "; ".join(lines)}, status_code=422)

@@ -1,0 +1,208 @@
+"""Routes; the service behind them is `app.state.service`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Response
+from fastapi import Request as HttpRequest
+from pydantic import BaseModel, ConfigDict, Field
+
+from faults.base import Fault
+from faults.entry import FaultEntry
+from monitor.api.face import ServiceFace
+from monitor.engine import DryRun, RecoverReport, Request
+from monitor.model import Run, Verdict
+
+health = APIRouter(tags=["service"])
+api = APIRouter()
+
+
+def service_of(request: HttpRequest) -> ServiceFace:
+    """The service behind the application."""
+    service: ServiceFace = request.app.state.service
+    return service
+
+
+Service = Annotated[ServiceFace, Depends(service_of)]
+
+
+class RunRequest(BaseModel):
+    """A wish for a run."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    fault: str = Field(description="Name of a catalogue entry.")
+    changes: dict[str, Any] = Field(default_factory=dict, description="Parameters of the fault to change for this run.")
+    dry_run: bool = Field(default=False, description="Resolve and judge; touch nothing.")
+    seed: int | None = Field(default=None, description="Seed of random choices.")
+    requested_by: str = Field(default="api", max_length=60, pattern=r"^[\w:.@-]+$", description="Who asks.")
+
+
+class StopRequest(BaseModel):
+    """An emergency stop."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(default="stopped by hand", min_length=1, max_length=300)
+    by: str = Field(default="api", max_length=60)
+
+
+class ResumeRequest(BaseModel):
+    """The release of an emergency stop."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: str = Field(default="api", max_length=60)
+
+
+@health.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Alive."""
+    return {"status": "alive"}
+
+
+@health.get("/readyz")
+async def readyz(service: Service, response: Response) -> dict[str, str]:
+    """Ready: probes are sending and results can be stored. 503 with the reason if not."""
+    ready, reason = service.ready
+    response.status_code = 200 if ready else 503
+    return {"status": "ready" if ready else "not ready", "reason": reason}
+
+
+@health.get("/metrics")
+async def metrics(service: Service) -> Response:
+    """Prometheus page."""
+    body, content_type = service.render_metrics()
+    return Response(body, media_type=content_type)
+
+
+@api.get("/status", tags=["service"])
+async def status(service: Service) -> dict[str, Any]:
+    """The service at a glance."""
+    return service.status()
+
+
+@api.get("/faults", tags=["faults"])
+async def faults(service: Service) -> dict[str, list[dict[str, Any]]]:
+    """The catalogue."""
+    return {"faults": [describe(name, entry, service) for name, entry in service.entries.items()]}
+
+
+@api.get("/faults/kinds", tags=["faults"])
+async def kinds(service: Service) -> dict[str, dict[str, Any]]:
+    """JSON schema of every kind that the catalogue uses."""
+    return {"kinds": {e.fault.kind: type(e.fault).model_json_schema() for e in service.entries.values()}}
+
+
+def describe(name: str, entry: FaultEntry, service: ServiceFace) -> dict[str, Any]:
+    """One catalogue entry with the facts of its kind."""
+    fault: Fault = entry.fault
+    facts = fault.facts
+    why_not = ""
+    allowed = service.settings.guard.allowed_kinds
+    if fault.kind != "none" and service.settings.deployment.target is None:
+        why_not = "the configuration has no deployment.target"
+    elif allowed is not None and fault.kind not in allowed:
+        why_not = "not among guard.allowed_kinds"
+    return {
+        "name": name,
+        "description": entry.description,
+        "kind": fault.kind,
+        "layer": facts.layer,
+        "heals": facts.heals,
+        "longest_seconds": facts.longest_seconds,
+        "privilege": facts.privilege,
+        "fools": facts.fools,
+        "permissions": list(facts.permissions),
+        "fault": fault.model_dump(mode="json"),
+        "objectives": entry.objectives.model_dump(),
+        "usable": not why_not,
+        "why_not": why_not,
+    }
+
+
+@api.get("/runs", tags=["runs"])
+async def runs(
+    service: Service,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    offset: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
+    fault: str | None = None,
+    verdict: Verdict | None = None,
+) -> dict[str, Any]:
+    """Runs, newest first."""
+    found, total = await asyncio.to_thread(
+        service.reader.runs, limit=limit, offset=offset, fault=fault or None, verdict=verdict.value if verdict else None
+    )
+    return {"runs": found, "total": total}
+
+
+@api.post("/runs", tags=["runs"], status_code=202, response_model=None)
+async def start_run(service: Service, body: RunRequest, response: Response) -> Run | DryRun:
+    """Begin a run (202), or say what it would do (200). 409 when the guard refuses."""
+    request = Request(fault=body.fault, changes=body.changes, requested_by=body.requested_by, seed=body.seed)
+    if body.dry_run:
+        response.status_code = 200
+        return await service.engine.dry_run(request)
+    return await service.engine.submit(request)
+
+
+@api.get("/runs/{run_id}", tags=["runs"])
+async def show_run(service: Service, run_id: str) -> Run:
+    """One run, by id or by an unambiguous prefix."""
+    return await find_run(service, run_id)
+
+
+async def find_run(service: ServiceFace, run_id: str) -> Run:
+    """The run, or a 404 with one line."""
+    active = service.engine.active
+    if active is not None and active.life is not None and active.run_id == run_id:
+        return active.life.run
+    try:
+        run = await asyncio.to_thread(service.reader.run, run_id)
+    except LookupError as error:
+        raise HTTPException(404, str(error.args[0])) from None
+    if run is None:
+        raise HTTPException(404, f"no run is called {run_id!r}; `aftershock runs ls` lists them")
+    return run
+
+
+@api.post("/runs/{run_id}/recover", tags=["runs"])
+async def recover_run(service: Service, run_id: str) -> RecoverReport:
+    """Put back what one run broke: abort it if it is alive, else revert its open receipt."""
+    run = await find_run(service, run_id)
+    return await service.engine.recover(run.id, "recovered by hand")
+
+
+@api.post("/recover", tags=["runs"])
+async def recover_all(service: Service) -> RecoverReport:
+    """Put back everything."""
+    return await service.engine.recover(None, "recovered by hand")
+
+
+@api.post("/stop", tags=["service"])
+async def stop(service: Service, body: StopRequest) -> dict[str, Any]:
+    """Emergency stop: revert all, refuse new runs until resume, also after a restart."""
+    stopped, report = await service.engine.stop(body.reason, body.by)
+    return {"stopped": stopped, "reverted": report.reverted, "failed": report.failed}
+
+
+@api.post("/resume", tags=["service"])
+async def resume(service: Service, body: ResumeRequest) -> dict[str, None]:
+    """Release the emergency stop."""
+    del body
+    await service.engine.resume()
+    return {"stopped": None}
+
+
+@api.get("/schedules", tags=["schedules"])
+async def schedules(service: Service) -> dict[str, Any]:
+    """Schedules with their next firings."""
+    return {"schedules": service.schedules()}
+
+
+@api.get("/incidents", tags=["service"])
+async def incidents(service: Service, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> dict[str, Any]:
+    """Error windows with no run active, newest first."""
+    return {"incidents": await asyncio.to_thread(service.reader.incidents, limit)}

@@ -1,0 +1,100 @@
+"""Entry of the command `aftershock`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from monitor.cli import catalogue, running, serving
+from monitor.cli.context import Url, plain_group
+from monitor.cli.demo import demo
+from monitor.cli.errors import FAILED, INTERRUPTED, CliError, ConfigMistakes
+from monitor.cli.render import complain, say
+
+ABOUT = """Keep real load on an LLM deployment, break it, and measure how long users were hurt.
+
+\b
+Exit codes: 0 fine, 1 the run missed an objective or failed, 2 bad usage or configuration,
+3 the service cannot be reached.
+
+The token of a service that wants one is read from AFTERSHOCK_TOKEN.
+"""
+
+app = plain_group(ABOUT)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        say(f"aftershock {version('aftershock')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    url: Url = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an unexpected error.")] = False,
+    _show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of every command."""
+    context.obj = {"url": url, "debug": debug}
+
+
+app.command("demo", short_help="Break a real Dynamo deployment here and see.")(demo)
+app.command("serve", short_help="Run the service.")(serving.serve)
+app.command("check", short_help="Name every mistake in a configuration.")(serving.check)
+app.command("status", short_help="Show the service at a glance.")(serving.status)
+app.command("inject", short_help="Break something and see what users feel.")(running.inject)
+app.command("recover", short_help="Put back what a run broke.")(running.recover)
+app.command("stop", short_help="Emergency stop: put back all, refuse new runs.")(running.stop)
+app.command("resume", short_help="Release the emergency stop.")(running.resume)
+app.add_typer(running.runs, name="runs")
+app.add_typer(catalogue.group, name="faults")
+app.command("schedules", short_help="Show what will be broken when.")(serving.schedules)
+app.command("supervise", short_help="Run a deployment's processes.")(serving.supervise)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code. Nothing but the exit code and lines of text come out."""
+    debug = "--debug" in arguments
+    # Wherever it stands: who meets an error adds it at the end of the line.
+    rest = [one for one in arguments if one != "--debug"]
+    try:
+        app(args=["--debug", *rest] if debug else rest, prog_name="aftershock")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else FAILED
+    except CliError as error:
+        if debug:
+            traceback.print_exception(error)
+        complain(str(error) if isinstance(error, ConfigMistakes) else f"aftershock: {error}")
+        return error.code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; the interpreter must not try to flush the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:  # noqa: BLE001 - the one place where an unforeseen error becomes one line
+        if debug:
+            traceback.print_exception(error)
+        text = " ".join(str(error).split()) or "no further words"
+        complain(f"aftershock: unexpected error: {type(error).__name__}: {text} (`aftershock --debug ...` shows where)")
+        return FAILED
+    return 0
+
+
+def main() -> None:
+    """Console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""`aftershock demo`: a real Dynamo deployment, a real monitor, real faults, and a table of what users felt."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from monitor.demo.deployment import Deployment
+from monitor.demo.errors import DemoError
+from monitor.demo.plan import configuration, steps
+from monitor.demo.ports import free_ports
+from monitor.demo.prometheus import Prometheus, ScrapeTarget
+from monitor.demo.provision import DEFAULT_FOLDER, REPOSITORY, Tools, provision
+from monitor.demo.service import Service
+from monitor.demo.show import Screen, result_table
+from monitor.demo.topology import Topology
+from monitor.model import Run, Verdict
+
+INJECTED = frozenset({Verdict.NO_IMPACT, Verdict.RECOVERED, Verdict.NOT_RECOVERED, Verdict.INCONCLUSIVE})
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person chooses."""
+
+    topology: Topology = field(default_factory=Topology)
+    keep: bool = False
+    tools: Path = DEFAULT_FOLDER
+    data: Path | None = None
+    """Folder of everything that this demo writes; a new one below .data by default."""
+
+
+def main(options: Options) -> int:
+    """0 when every run has a verdict and every injected one has evidence; 1 with one line otherwise; 130 after Ctrl-C."""
+    # SIGTERM ends it in order too, and so does SIGINT where a shell had it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    console = Console(highlight=False, soft_wrap=False)
+    folder = options.data or REPOSITORY / ".data" / f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    with Screen(console) as screen:
+        try:
+            return _demo(options, folder.resolve(), screen)
+        except DemoError as error:
+            screen.say(str(error))
+            return 1
+        except KeyboardInterrupt:
+            screen.say("stopped; nothing is left running")
+            return 130
+
+
+def _demo(options: Options, folder: Path, screen: Screen) -> int:
+    tools = provision(options.tools, screen.say, etcd=options.topology.discovery == "etcd")
+    with ExitStack() as parts:
+        deployment, service = _start(options, tools, folder, screen, parts)
+        runs = _run_all(options, service, screen)
+        result = _write(folder, options, runs)
+        screen.console.print(result_table(runs))
+        screen.say(f"as JSON       {result}")
+        screen.say(f"page          {service.url}/")
+        screen.say(f"API           {service.url}/docs")
+        screen.say(f"try           uv run aftershock --url {service.url} runs show {runs[-1].id}")
+        if options.keep:
+            _stay(deployment, service, screen)
+        screen.say("stopping everything")
+    screen.say("nothing is left running")
+    return 0 if all(_well(run) for run in runs) else 1
+
+
+def _start(
+    options: Options, tools: Tools, folder: Path, screen: Screen, parts: ExitStack
+) -> tuple[Deployment, Service]:
+    deployment = parts.enter_context(Deployment(options.topology, tools, folder / "deployment", screen.say))
+    (port,) = free_ports(1)
+    prometheus = None
+    if tools.prometheus is not None:
+        targets = (*deployment.scrape_targets, ScrapeTarget("aftershock", f"127.0.0.1:{port}"))
+        prometheus = parts.enter_context(Prometheus(tools.prometheus, targets, folder / "prometheus", screen.say))
+    config = configuration(
+        endpoint=deployment.url,
+        model=deployment.model,
+        tokenizer=deployment.model_folder,
+        supervisor_dir=deployment.state,
+        prometheus=prometheus.url if prometheus else None,
+        port=port,
+        data_dir=folder / "monitor" / "data",
+    )
+    service = parts.enter_context(Service(config, folder / "monitor", screen.say))
+    screen.title("waiting for aiperf to send")
+    service.wait_ready(screen.look)
+    return deployment, service
+
+
+def _run_all(options: Options, service: Service, screen: Screen) -> list[Run]:
+    runs = []
+    plan = steps(options.topology)
+    for number, step in enumerate(plan, 1):
+        screen.title(f"waiting for steady state before run {number} of {len(plan)}")
+        service.wait_steady(screen.look)
+        screen.title(f"run {number} of {len(plan)}: {step.fault} - {step.title}")
+        run = service.run(step.fault, screen.look)
+        screen.say(f"  {run.verdict}: {run.evidence.summary if run.evidence else run.reason}")
+        runs.append(run)
+    return runs
+
+
+def _stay(deployment: Deployment, service: Service, screen: Screen) -> None:
+    screen.title("everything stays up; Ctrl-C stops it")
+    screen.say(f"inject by hand: uv run aftershock --url {service.url} inject worker")
+    try:
+        while True:
+            deployment.check_running()
+            service.check_running()
+            screen.look(service.status())
+            time.sleep(1.0)
+    except KeyboardInterrupt:
+        return
+
+
+def _write(folder: Path, options: Options, runs: list[Run]) -> Path:
+    path = folder / "result.json"
+    body = {"topology": str(options.topology), "runs": [run.model_dump(mode="json") for run in runs]}
+    path.write_text(json.dumps(body, indent=1), encoding="utf-8")
+    return path
+
+
+def _well(run: Run) -> bool:
+    return run.verdict in INJECTED and run.evidence is not None

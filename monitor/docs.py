@@ -1,0 +1,112 @@
+"""Tables of the README that are made from the code: `python -m monitor.docs README.md` rewrites them in place."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from faults.catalogue import builtin
+from monitor.settings import Settings
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+
+    def line(cells: Iterable[str]) -> str:
+        return "| " + " | ".join(c.replace("|", "\\|").replace("\n", " ") for c in cells) + " |"
+
+    names = list(head)
+    return "\n".join([line(names), line(["---"] * len(names)), *(line(r) for r in rows)])
+
+
+def catalogue_table() -> str:
+    """Every built-in catalogue entry with the facts of its kind."""
+    rows = [
+        [f"`{name}`", f"`{e.fault.kind}`", e.fault.facts.layer.value, e.fault.facts.heals, e.description]
+        for name, e in builtin().items()
+    ]
+    return table(["fault", "kind", "layer", "heals", "what it does"], rows)
+
+
+def kinds_table() -> str:
+    """Every kind with what it needs and which layers notice it."""
+    kinds = {e.fault.kind: e.fault for e in builtin().values()}
+    rows = [
+        [
+            f"`{kind}`",
+            f"{f.facts.longest_seconds:g} s" if f.facts.longest_seconds else "an instant",
+            f.facts.privilege,
+            f.facts.fools,
+        ]
+        for kind, f in kinds.items()
+    ]
+    return table(["kind", "longest", "needs", "who notices"], rows)
+
+
+def settings_table() -> str:
+    """Every setting by its path in the configuration file."""
+    return table(["setting", "default", "meaning"], _fields(Settings, ""))
+
+
+def _fields(model: type[BaseModel], prefix: str) -> list[list[str]]:
+    rows: list[list[str]] = []
+    for name, field in model.model_fields.items():
+        path = f"{prefix}{name}"
+        inner, many = _inner(field)
+        rows.append([f"`{path}{'[]' if many else ''}`", _default(field), field.description or ""])
+        if inner is not None and name not in {"faults", "timing"}:
+            rows += _fields(inner, f"{path}{'[]' if many else ''}.")
+    return rows
+
+
+def _inner(field: FieldInfo) -> tuple[type[BaseModel] | None, bool]:
+    """The model inside an annotation, and whether there can be several."""
+    found = [a for a in _leaves(field.annotation) if isinstance(a, type) and issubclass(a, BaseModel)]
+    many = "tuple" in str(field.annotation)
+    return (found[0] if found else None), many and bool(found)
+
+
+def _leaves(annotation: object) -> list[object]:
+    args = getattr(annotation, "__args__", ())
+    return [leaf for a in args for leaf in _leaves(a)] if args else [annotation]
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if value is None or isinstance(value, BaseModel) or value in ((), {}, ""):
+        return ""
+    return f"`{value}`"
+
+
+SECTIONS = {"catalogue": catalogue_table, "kinds": kinds_table, "settings": settings_table}
+
+
+def rewrite(text: str) -> str:
+    """The text with every `<!-- made from the code: NAME -->` section made anew. Raises ValueError for a broken marker."""
+    for name, make in SECTIONS.items():
+        begin, end = f"<!-- made from the code: {name} -->", f"<!-- end: {name} -->"
+        if begin not in text:
+            continue
+        head, _, rest = text.partition(begin)
+        _, found, tail = rest.partition(end)
+        if not found:
+            raise ValueError(f"{begin} has no {end}")
+        text = f"{head}{begin}\n{make()}\n{end}{tail}"
+    return text
+
+
+def main() -> None:
+    """Rewrite the files that are named on the command line."""
+    for name in sys.argv[1:]:
+        path = Path(name)
+        path.write_text(rewrite(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

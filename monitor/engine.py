@@ -1,0 +1,338 @@
+"""Takes requests for runs, lets one live at a time, and keeps every promise to put things back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pydantic import Field
+
+from faults.base import Fault, FaultError, Instance, NotInjected, Objectives
+from faults.entry import FaultEntry
+from monitor import recovery
+from monitor.abort import AbortSignal
+from monitor.catalogue import find, with_changes
+from monitor.guard import ProbeView, Refusal, Situation, percent_refusal, refusal
+from monitor.life import NO_TARGET, Parts, RunLife
+from monitor.model import Model, Phase, Run, Transition, Verdict
+from monitor.settings import GuardSpec
+from monitor.store.errors import StoreError
+from monitor.store.ids import new_run_id
+
+log = logging.getLogger(__name__)
+
+STOP_FLAG = "stopped"
+RETRY_SECONDS = 5.0
+
+
+class RunRefused(Exception):
+    """The guard refused. `run` is the stored, skipped run."""
+
+    def __init__(self, refused: Refusal, run: Run) -> None:
+        super().__init__(refused.reason)
+        self.refusal = refused
+        self.run = run
+
+
+class Request(Model):
+    """A wish for a run."""
+
+    fault: str
+    changes: dict[str, Any] = Field(default_factory=dict)
+    requested_by: str = "api"
+    seed: int | None = None
+
+
+class DryRun(Model):
+    """What a run would do."""
+
+    fault: str
+    spec: dict[str, Any]
+    instances: tuple[Instance, ...]
+    would_be_refused: str | None
+
+
+class Stopped(Model):
+    """The emergency stop's state, kept in the store."""
+
+    since_ns: int
+    reason: str
+    by: str
+
+
+class RecoverReport(Model):
+    """What a recover or stop put back."""
+
+    reverted: tuple[dict[str, str], ...] = ()
+    failed: tuple[dict[str, str], ...] = ()
+
+
+class EngineStore(recovery.RunStore, Protocol):
+    """The part of the store that the engine needs."""
+
+    def flag(self, name: str) -> dict[str, Any] | None: ...
+
+    def set_flag(self, name: str, value: dict[str, Any] | None) -> None: ...
+
+
+@dataclass(slots=True)
+class Active:
+    """The run that is alive, or about to be."""
+
+    run_id: str
+    abort: AbortSignal = field(default_factory=AbortSignal)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the request is stored and the run lives, or when it could not be stored."""
+    life: RunLife | None = None
+    task: asyncio.Task[Run] | None = None
+
+
+@dataclass(slots=True)
+class Engine:
+    """One engine a deployment. All methods run on the event loop."""
+
+    deployment: str
+    entries: Mapping[str, FaultEntry]
+    parts: Parts
+    store: EngineStore
+    guard: GuardSpec
+    probe_views: Callable[[], list[ProbeView]]
+    store_trouble: Callable[[], str | None]
+    on_refused: Callable[[Run, Refusal], None] = lambda _run, _refusal: None
+    seconds_since_clock_step: Callable[[], float | None] = lambda: None
+    stopped: Stopped | None = None
+    active: Active | None = None
+    _last_end_ns: int | None = None
+    _shutting_down: bool = False
+    _stuck: dict[str, Run] = field(default_factory=dict)
+    _unsaved: dict[str, Run] = field(default_factory=dict)
+    _keeper: asyncio.Task[None] | None = None
+
+    # --- start and end ----------------------------------------------------------------------
+
+    async def start(self) -> list[Run]:
+        """Revert and close what an earlier process left behind; returns those runs. Then accept requests."""
+        flag = await asyncio.to_thread(self.store.flag, STOP_FLAG)
+        self.stopped = Stopped.model_validate(flag) if flag else None
+        left = await recovery.reconcile(self.store, self.parts.target, self.parts.clock)
+        self._stuck = {run.id: run for run in left if run.receipt_open}
+        for run in left:
+            self.parts.on_change(run)
+        self._keeper = asyncio.create_task(self._keep_promises())
+        return left
+
+    async def shutdown(self, reason: str) -> None:
+        """Abort the active run, wait until it is reverted and recorded, and take no more."""
+        self._shutting_down = True
+        await self._abort_active(reason)
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+
+    # --- requests ---------------------------------------------------------------------------
+
+    async def submit(self, request: Request) -> Run:
+        """Begin a run. Raises `RunRefused`, `UnknownFault`, `BadChange` or `StoreError`; the run lives on in the background."""
+        entry = find(self.entries, request.fault)
+        fault = with_changes(entry.fault, request.changes)
+        run = self._new_run(request, fault, entry.objectives)
+        refused = refusal(fault, self.situation(), self.guard, self.parts.spec.baseline_seconds)
+        if refused is not None:
+            raise RunRefused(refused, await self._record_refusal(run, refused))
+        active = Active(run.id)
+        self.active = active  # taken before the first await, so that two requests cannot both pass
+        try:
+            await asyncio.to_thread(self.parts.save, run)
+            active.life = RunLife(run, fault, self._parts_for_life(), active.abort)
+            active.task = asyncio.create_task(self._live(active, active.life))
+        except StoreError:
+            self.active = None
+            raise
+        finally:
+            active.begun.set()
+        self.parts.on_change(run)
+        return run
+
+    async def dry_run(self, request: Request) -> DryRun:
+        """Resolve and judge, touch nothing. Raises `UnknownFault`, `BadChange`."""
+        entry = find(self.entries, request.fault)
+        fault = with_changes(entry.fault, request.changes)
+        refused = refusal(fault, self.situation(), self.guard, self.parts.spec.baseline_seconds)
+        reason = refused.reason if refused else None
+        instances: tuple[Instance, ...] = ()
+        target = self.parts.target or NO_TARGET
+        seed = request.seed if request.seed is not None else self.parts.clock.now_ns()
+        try:
+            instances = await fault.resolve(target, random.Random(seed))  # noqa: S311 - reproducible choice
+            population = len(await target.instances(instances[0].component)) if instances else 0
+            reason = reason or self._percent(fault, instances, population)
+        except (NotInjected, FaultError) as error:
+            reason = reason or f"not_injected: {error}"
+        return DryRun(
+            fault=request.fault, spec=fault.model_dump(mode="json"), instances=instances, would_be_refused=reason
+        )
+
+    def situation(self) -> Situation:
+        """What the guard judges by, now."""
+        now = self.parts.clock.now_ns()
+        return Situation(
+            stopped_reason=self.stopped.reason if self.stopped else None,
+            shutting_down=self._shutting_down,
+            active_run=self.active.run_id if self.active else None,
+            stuck_run=next(iter(self._stuck), None),
+            seconds_since_last_run=(now - self._last_end_ns) / 1e9 if self._last_end_ns is not None else None,
+            seconds_since_clock_step=self.seconds_since_clock_step(),
+            has_target=self.parts.target is not None,
+            store_trouble=self.store_trouble(),
+            probes=self.probe_views(),
+        )
+
+    # --- switches ---------------------------------------------------------------------------
+
+    async def stop(self, reason: str, by: str) -> tuple[Stopped, RecoverReport]:
+        """Emergency stop: block new runs until `resume`, revert everything. Kept over restarts."""
+        self.stopped = Stopped(since_ns=self.parts.clock.now_ns(), reason=reason, by=by)
+        stored = asyncio.create_task(asyncio.to_thread(self.store.set_flag, STOP_FLAG, self.stopped.model_dump()))
+        report = await self.recover(None, f"stopped: {reason}")
+        try:
+            await stored
+        except StoreError as error:
+            log.error("the stop holds in memory but could not be stored: %s", error)  # noqa: TRY400 - the text says it all
+        return self.stopped, report
+
+    async def resume(self) -> None:
+        """Release the emergency stop. Raises StoreError and stays stopped when that cannot be stored."""
+        await asyncio.to_thread(self.store.set_flag, STOP_FLAG, None)
+        self.stopped = None
+
+    async def recover(self, run_id: str | None, reason: str) -> RecoverReport:
+        """Put back one run (or all): abort it if it is alive, else revert its open receipt."""
+        reverted: list[dict[str, str]] = []
+        failed: list[dict[str, str]] = []
+        if self.active is not None and run_id in (None, self.active.run_id):
+            ended = await self._abort_active(reason)
+            if ended is not None:
+                self._sort(ended, reverted, failed)
+        for run in list(self._stuck.values()):
+            if run_id in (None, run.id):
+                self._sort(await self._retry(run), reverted, failed)
+        return RecoverReport(reverted=tuple(reverted), failed=tuple(failed))
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _new_run(self, request: Request, fault: Fault, objectives: Objectives) -> Run:
+        now = self.parts.clock.now_ns()
+        seed = request.seed if request.seed is not None else now % 2**31
+        return Run(
+            id=new_run_id(now),
+            fault_name=request.fault,
+            fault=fault.model_dump(mode="json"),
+            deployment=self.deployment,
+            requested_by=request.requested_by,
+            seed=seed,
+            objectives=objectives,
+            t_requested=now,
+            transitions=(Transition(phase=Phase.REQUESTED, at_ns=now),),
+        )
+
+    async def _record_refusal(self, run: Run, refused: Refusal) -> Run:
+        now = self.parts.clock.now_ns()
+        end = Transition(phase=Phase.FINISHED, at_ns=now, note=refused.reason)
+        skipped = run.model_copy(
+            update={
+                "phase": Phase.FINISHED,
+                "verdict": Verdict.SKIPPED,
+                "reason": refused.reason,
+                "t_finished": now,
+                "transitions": (*run.transitions, end),
+            }
+        )
+        try:
+            await asyncio.to_thread(self.parts.save, skipped)
+        except StoreError as error:
+            log.warning("refusal of %s could not be stored: %s", run.fault_name, error)
+        self.on_refused(skipped, refused)
+        return skipped
+
+    def _parts_for_life(self) -> Parts:
+        return Parts(
+            clock=self.parts.clock,
+            save=self.parts.save,
+            target=self.parts.target,
+            witnesses=self.parts.witnesses,
+            spec=self.parts.spec,
+            state_root=self.parts.state_root,
+            on_change=self.parts.on_change,
+            check_resolved=self._percent,
+        )
+
+    def _percent(self, _fault: Fault, instances: tuple[Instance, ...], population: int) -> str | None:
+        refused = percent_refusal(instances, population, self.guard)
+        return refused.reason if refused else None
+
+    async def _live(self, active: Active, life: RunLife) -> Run:
+        run = await life.live()
+        if run.receipt_open:
+            self._stuck[run.id] = run
+        if not await self._is_stored(run):
+            self._unsaved[run.id] = run
+        self._last_end_ns = self.parts.clock.now_ns() if run.t_inject is not None else self._last_end_ns
+        if self.active is active:
+            self.active = None
+        return run
+
+    async def _is_stored(self, run: Run) -> bool:
+        try:
+            stored = await asyncio.to_thread(self.store.run, run.id)
+        except StoreError:
+            return False
+        return stored is not None and stored.phase is run.phase
+
+    async def _abort_active(self, reason: str) -> Run | None:
+        active = self.active
+        if active is None:
+            return None
+        active.abort.set(reason)
+        await active.begun.wait()
+        if active.task is None:
+            return None
+        return await asyncio.shield(active.task)
+
+    async def _retry(self, run: Run) -> Run:
+        after = await recovery.revert_open(run, self.parts.target, self.parts.clock)
+        with contextlib.suppress(StoreError):
+            await asyncio.to_thread(self.parts.save, after)
+        if after.receipt_open:
+            self._stuck[run.id] = after
+        else:
+            self._stuck.pop(run.id, None)
+        self.parts.on_change(after)
+        return after
+
+    @staticmethod
+    def _sort(run: Run, reverted: list[dict[str, str]], failed: list[dict[str, str]]) -> None:
+        if run.receipt_open:
+            failed.append({"run_id": run.id, "reason": run.notes[-1] if run.notes else run.reason})
+        else:
+            outcome = "nothing_to_do" if run.t_reverted is None else "reverted"
+            reverted.append(
+                {"run_id": run.id, "outcome": outcome, "summary": run.observations[-1] if run.observations else ""}
+            )
+
+    async def _keep_promises(self) -> None:
+        """Retry stuck reverts and unsaved results until they are done."""
+        while True:
+            await asyncio.sleep(RETRY_SECONDS)
+            for run in list(self._stuck.values()):
+                await self._retry(run)
+            for run in list(self._unsaved.values()):
+                try:
+                    await asyncio.to_thread(self.parts.save, run)
+                    del self._unsaved[run.id]
+                except StoreError as error:
+                    log.warning("run %s still cannot be stored: %s", run.id, error)

@@ -1,0 +1,137 @@
+"""The rules that may refuse a run, each with a reason that a person can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from faults.base import Fault, Instance
+from monitor.settings import GuardSpec
+
+
+class Rule(StrEnum):
+    """Closed list, safe as a metric label."""
+
+    STOPPED = "stopped"
+    BUSY = "busy"
+    COOLDOWN = "cooldown"
+    PROBE = "probe"
+    STEADY_STATE = "steady_state"
+    STORE = "store"
+    KIND = "kind"
+    TARGET = "target"
+    PERCENT = "percent"
+    CLOCK = "clock"
+    OPEN_RECEIPT = "open_receipt"
+    SHUTDOWN = "shutdown"
+    MISSED = "missed"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a run may not begin. `holder` is the run in the way, if one is."""
+
+    rule: Rule
+    reason: str
+    holder: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeView:
+    """What the guard needs to know of a probe."""
+
+    name: str
+    up: bool
+    reason: str
+    requests: int
+    bad: int
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """The state of the service at the moment of a request. Ages in seconds; None: never."""
+
+    stopped_reason: str | None
+    shutting_down: bool
+    active_run: str | None
+    stuck_run: str | None
+    seconds_since_last_run: float | None
+    seconds_since_clock_step: float | None
+    has_target: bool
+    store_trouble: str | None
+    probes: Sequence[ProbeView]
+
+
+def refusal(fault: Fault, situation: Situation, spec: GuardSpec, baseline_seconds: float) -> Refusal | None:
+    """The first rule that refuses, hardest first; None when the run may begin."""
+    return (
+        _switches(situation)
+        or _kind(fault, situation, spec)
+        or _timing(situation, spec, baseline_seconds)
+        or _steady(situation.probes, spec)
+    )
+
+
+def _switches(now: Situation) -> Refusal | None:
+    if now.shutting_down:
+        return Refusal(Rule.SHUTDOWN, "the service is shutting down")
+    if now.stopped_reason is not None:
+        return Refusal(Rule.STOPPED, f"stopped: {now.stopped_reason}; `aftershock resume` releases it")
+    if now.active_run is not None:
+        return Refusal(Rule.BUSY, f"run {now.active_run} is active on this deployment", now.active_run)
+    if now.stuck_run is not None:
+        text = f"run {now.stuck_run} is not reverted yet; see `aftershock runs show {now.stuck_run}`, try `aftershock recover {now.stuck_run}`"
+        return Refusal(Rule.OPEN_RECEIPT, text, now.stuck_run)
+    if now.store_trouble is not None:
+        return Refusal(Rule.STORE, f"results cannot be stored: {now.store_trouble}")
+    return None
+
+
+def _kind(fault: Fault, now: Situation, spec: GuardSpec) -> Refusal | None:
+    if spec.allowed_kinds is not None and fault.kind not in spec.allowed_kinds:
+        return Refusal(
+            Rule.KIND, f"kind {fault.kind} is not among guard.allowed_kinds ({', '.join(spec.allowed_kinds)})"
+        )
+    if fault.kind != "none" and not now.has_target:
+        return Refusal(Rule.TARGET, "the configuration has no deployment.target, so only `none` can run")
+    return None
+
+
+def _timing(now: Situation, spec: GuardSpec, baseline_seconds: float) -> Refusal | None:
+    age = now.seconds_since_last_run
+    if age is not None and age < spec.cooldown_seconds:
+        return Refusal(
+            Rule.COOLDOWN, f"cooldown: {spec.cooldown_seconds - age:.0f} s left of {spec.cooldown_seconds:g} s"
+        )
+    step = now.seconds_since_clock_step
+    if step is not None and step < baseline_seconds:
+        return Refusal(
+            Rule.CLOCK, f"the system clock stepped {step:.0f} s ago; a new baseline needs {baseline_seconds:g} s"
+        )
+    return None
+
+
+def _steady(probes: Sequence[ProbeView], spec: GuardSpec) -> Refusal | None:
+    want = spec.steady_state
+    for probe in probes:
+        if not probe.up:
+            return Refusal(Rule.PROBE, f"probe {probe.name} is not sending: {probe.reason}")
+        if probe.requests < want.min_requests:
+            text = f"probe {probe.name}: {probe.requests} requests ended in the last {want.window_seconds:g} s, steady state needs {want.min_requests}"
+            return Refusal(Rule.STEADY_STATE, text)
+        if probe.bad > want.max_bad_ratio * probe.requests:
+            text = f"probe {probe.name}: {probe.bad} of {probe.requests} requests were bad in the last {want.window_seconds:g} s, steady state allows {want.max_bad_ratio:.0%}"
+            return Refusal(Rule.STEADY_STATE, text)
+    return None
+
+
+def percent_refusal(instances: Sequence[Instance], population: int, spec: GuardSpec) -> Refusal | None:
+    """Refuse a fault that touches a larger share of a component than guard.max_percent."""
+    if not instances or population == 0:
+        return None
+    share = 100 * len({i.name for i in instances}) / population
+    if share <= spec.max_percent:
+        return None
+    text = f"{len(instances)} of {population} instances of {instances[0].component} are {share:.0f} %, guard.max_percent allows {spec.max_percent:g} %"
+    return Refusal(Rule.PERCENT, text)

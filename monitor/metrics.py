@@ -1,0 +1,244 @@
+"""The service's own metrics, through the OpenTelemetry SDK: scraped at /metrics, pushed by OTLP when OTEL_* asks.
+
+One registry an instance; nothing global. Every known label set starts at 0, so that the first event is
+a change that a rate sees. Labels come from closed lists: no run id, no request id, no error text.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+from monitor import metric_names as names
+from monitor.exposition import ZeroedCollector
+from monitor.guard import Rule
+from monitor.metric_names import METRICS, OUTCOME_ERRORS, Kind, MetricSpec
+from monitor.model import Incident, Phase, Run, Verdict, WitnessReport
+from monitor.otlp import metric_push, resource
+from probes.record import Gap, Outcome, Record
+
+SHUTDOWN_MILLISECONDS = 2_000
+_RUNS_REMEMBERED = 1_000
+_ACTING = frozenset({Phase.INJECTED, Phase.EFFECTIVE})
+_WITNESSES = ("client", "server")
+
+
+class Metrics:
+    """Typed methods for everything that is counted. Safe to call from any thread.
+
+    `faults` may map each fault to the component that it breaks, so that its `fault_active` starts at 0.
+    """
+
+    def __init__(
+        self,
+        *,
+        deployment: str,
+        probes: Sequence[str] = (),
+        faults: Iterable[str] | Mapping[str, str] = (),
+        schedules: Sequence[str] = (),
+        sources: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        registry = CollectorRegistry(auto_describe=False)
+        readers: list[MetricReader] = [
+            PrometheusMetricReader(disable_target_info=True, scope_info_enabled=False, registry=registry)
+        ]
+        push = metric_push(os.environ if env is None else env)
+        if push is not None:
+            readers.append(push)
+        self._provider = MeterProvider(readers, resource(deployment), shutdown_on_exit=False)
+        self._instruments = _register(self._provider)
+        self._lock = threading.Lock()
+        self._ended: deque[str] = deque(maxlen=_RUNS_REMEMBERED)
+        self._incident_start: int | None = None
+        components = dict(faults) if isinstance(faults, Mapping) else dict.fromkeys(faults, "")
+        self._collector = ZeroedCollector(registry, _zero_histograms(probes, components))
+        self._start_at_zero(deployment, probes, components, schedules, sources)
+
+    def render(self) -> tuple[bytes, str]:
+        """The Prometheus page and its content type."""
+        return generate_latest(self._collector), CONTENT_TYPE_PLAIN_0_0_4
+
+    def shutdown(self) -> None:
+        """Push what is pending, for at most two seconds."""
+        self._provider.shutdown(timeout_millis=SHUTDOWN_MILLISECONDS)
+
+    # --- probes -----------------------------------------------------------------------------
+
+    def record_request(self, record: Record) -> None:
+        """Count one finished request."""
+        probe = record.probe
+        self._add(names.PROBE_REQUESTS, 1, probe=probe, outcome=record.outcome.value, error=record.error.value)
+        if record.ttft_ns is not None:
+            self._observe(names.PROBE_TTFT, record.ttft_ns / 1e9, probe=probe)
+        if record.outcome not in {Outcome.GOOD, Outcome.SLOW}:
+            return
+        self._observe(names.PROBE_DURATION, max(0, record.end_ns - record.start_ns) / 1e9, probe=probe)
+        if record.inter_token_ns is not None:
+            self._observe(names.PROBE_ITL, record.inter_token_ns / 1e9, probe=probe)
+
+    def set_probe(self, status: Mapping[str, Any]) -> None:
+        """Take over `name`, `up`, `in_flight` and `overdue` of a probe's status."""
+        probe = str(status["name"])
+        self._set(names.PROBE_UP, int(bool(status["up"])), probe=probe)
+        self._set(names.PROBE_IN_FLIGHT, int(status.get("in_flight", 0)), probe=probe)
+        self._set(names.PROBE_OVERDUE, int(status.get("overdue", 0)), probe=probe)
+
+    def gap(self, gap: Gap) -> None:
+        """Count a gap's length when it closes."""
+        if gap.end_ns is not None:
+            self._add(names.PROBE_GAP, max(0, gap.end_ns - gap.start_ns) / 1e9, probe=gap.probe)
+
+    # --- runs -------------------------------------------------------------------------------
+
+    def run_changed(self, run: Run) -> None:
+        """Take over a run's newest transition. A finished run is counted once, however often it is told."""
+        for transition in run.transitions[-1:]:
+            self._set(names.FAULT_LAST, transition.at_ns / 1e9, fault=run.fault_name, phase=transition.phase.value)
+        self._set_active(run)
+        if run.phase is not Phase.FINISHED or run.verdict is None:
+            return
+        with self._lock:
+            if run.id in self._ended:
+                return
+            self._ended.append(run.id)
+        self._add(names.FAULT_RUNS, 1, fault=run.fault_name, verdict=run.verdict.value)
+        for report in run.witnesses:
+            if report.probe is None:
+                self._witness(run.fault_name, report)
+        for result in run.objective_results:
+            if result.met is not None:
+                self._set(names.FAULT_MET, int(result.met), fault=run.fault_name, objective=result.objective)
+
+    def _set_active(self, run: Run) -> None:
+        """A fault whose revert failed stays active: it may still be acting."""
+        acting = run.phase in _ACTING or (run.phase is Phase.FINISHED and run.receipt_open)
+        for component in {i.component for i in run.instances} or {""}:
+            self._set(names.FAULT_ACTIVE, int(acting), fault=run.fault_name, component=component)
+
+    def _witness(self, fault: str, report: WitnessReport) -> None:
+        if report.witness == "client" and report.failed_requests:
+            self._add(names.FAULT_FAILED, report.failed_requests, fault=fault)
+        if report.status != "ok" or report.censored:
+            return
+        labels = {"fault": fault, "witness": report.witness}
+        if report.recovery_from_effect_seconds is not None:
+            self._observe(names.FAULT_RECOVERY, max(0.0, report.recovery_from_effect_seconds), **labels)
+        if report.error_window_seconds is not None:
+            self._observe(names.FAULT_ERROR_WINDOW, report.error_window_seconds, **labels)
+
+    # --- the service itself -----------------------------------------------------------------
+
+    def set_next(self, instants: Mapping[str, int | None]) -> None:
+        """When each schedule fires next (UTC nanoseconds)."""
+        for schedule, at_ns in instants.items():
+            self._set(names.SCHEDULE_NEXT, (at_ns or 0) / 1e9, schedule=schedule)
+
+    def schedule_skipped(self, schedule: str, reason: str) -> None:
+        """A firing started no run; `reason` is from a closed list."""
+        self._add(names.SCHEDULE_SKIPPED, 1, schedule=schedule, reason=str(reason))
+
+    def incident(self, incident: Incident) -> None:
+        """An incident opened or closed."""
+        with self._lock:
+            fresh = incident.start_ns != self._incident_start
+            self._incident_start = incident.start_ns
+        if fresh:
+            self._add(names.INCIDENTS, 1)
+        self._set(names.INCIDENT_ACTIVE, int(incident.end_ns is None))
+
+    def set_stopped(self, stopped: bool) -> None:
+        self._set(names.STOPPED, int(stopped))
+
+    def source_up(self, source: str, up: bool) -> None:
+        """Whether a source of measurement answers."""
+        self._set(names.SOURCE_UP, int(up), source=source)
+
+    def store_error(self) -> None:
+        """The store refused once."""
+        self._add(names.STORE_ERRORS, 1)
+
+    def store_dropped(self, count: int) -> None:
+        """Records were given up."""
+        self._add(names.STORE_DROPPED, count)
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _add(self, metric: MetricSpec, amount: float, **labels: str) -> None:
+        self._instruments[metric.name].add(amount, labels)
+
+    def _set(self, metric: MetricSpec, value: float, **labels: str) -> None:
+        self._instruments[metric.name].set(value, labels)
+
+    def _observe(self, metric: MetricSpec, value: float, **labels: str) -> None:
+        self._instruments[metric.name].record(value, labels)
+
+    def _start_at_zero(
+        self,
+        deployment: str,
+        probes: Sequence[str],
+        components: Mapping[str, str],
+        schedules: Sequence[str],
+        sources: Sequence[str],
+    ) -> None:
+        self._set(names.BUILD_INFO, 1, version=version("aftershock"), deployment=deployment)
+        self._set(names.LEADER, 1)
+        for metric in (names.INCIDENT_ACTIVE, names.STOPPED):
+            self._set(metric, 0)
+        for metric in (names.INCIDENTS, names.STORE_ERRORS, names.STORE_DROPPED):
+            self._add(metric, 0)
+        for probe in probes:
+            self.set_probe({"name": probe, "up": False})
+            self._add(names.PROBE_GAP, 0, probe=probe)
+            for outcome, error in OUTCOME_ERRORS:
+                self._add(names.PROBE_REQUESTS, 0, probe=probe, outcome=outcome.value, error=error.value)
+        for fault, component in components.items():
+            self._start_fault(fault, component)
+        for schedule in schedules:
+            self._set(names.SCHEDULE_NEXT, 0, schedule=schedule)
+            for rule in Rule:
+                self._add(names.SCHEDULE_SKIPPED, 0, schedule=schedule, reason=rule.value)
+        for source in sources:
+            self._set(names.SOURCE_UP, 0, source=source)
+
+    def _start_fault(self, fault: str, component: str) -> None:
+        self._set(names.FAULT_ACTIVE, 0, fault=fault, component=component)
+        self._add(names.FAULT_FAILED, 0, fault=fault)
+        for verdict in Verdict:
+            self._add(names.FAULT_RUNS, 0, fault=fault, verdict=verdict.value)
+        for phase in Phase:
+            self._set(names.FAULT_LAST, 0, fault=fault, phase=phase.value)
+
+
+def _register(provider: MeterProvider) -> dict[str, Any]:
+    meter = provider.get_meter("aftershock")
+    made: dict[str, Any] = {}
+    for metric in METRICS:
+        if metric.kind is Kind.COUNTER:
+            made[metric.name] = meter.create_counter(metric.name, metric.unit, metric.help)
+        elif metric.kind is Kind.GAUGE:
+            made[metric.name] = meter.create_gauge(metric.name, metric.unit, metric.help)
+        else:
+            made[metric.name] = meter.create_histogram(
+                metric.name, metric.unit, metric.help, explicit_bucket_boundaries_advisory=metric.buckets
+            )
+    return made
+
+
+def _zero_histograms(probes: Sequence[str], components: Mapping[str, str]) -> dict[MetricSpec, list[Mapping[str, str]]]:
+    """Label sets that histograms must show before their first observation."""
+    by_probe: list[Mapping[str, str]] = [{"probe": p} for p in probes]
+    by_fault: list[Mapping[str, str]] = [{"fault": f, "witness": w} for f in components for w in _WITNESSES]
+    of_probes = (names.PROBE_DURATION, names.PROBE_TTFT, names.PROBE_ITL)
+    of_faults = (names.FAULT_RECOVERY, names.FAULT_ERROR_WINDOW)
+    return dict.fromkeys(of_probes, by_probe) | dict.fromkeys(of_faults, by_fault)

@@ -1,0 +1,302 @@
+"""The service: the one place where the parts are wired together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from apscheduler.schedulers.base import SchedulerNotRunningError
+
+from faults.base import Fault, Target
+from monitor.catalogue import UnknownFault, catalogue
+from monitor.clock import SystemClock
+from monitor.engine import Engine, Request, RunRefused
+from monitor.guard import ProbeView, Refusal
+from monitor.incidents import IncidentWatch
+from monitor.ingest import Ingest
+from monitor.life import CLOCK_STEP_NS, Parts
+from monitor.measure.server import ServerWitness
+from monitor.metrics import Metrics
+from monitor.model import Phase, Run
+from monitor.schedule import Firing, Scheduler
+from monitor.settings import Settings
+from monitor.status import probe_status, status_of
+from monitor.store.errors import StoreError
+from monitor.store.store import Store
+from monitor.telemetry import RunTracer
+from monitor.wiring import make_target, store_url
+from monitor.witnesses import ServiceWitnesses
+from probes.probe import Probe
+from probes.record import Gap, InFlight, ProbeEvent
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 1.0
+SOURCE_CHECK_SECONDS = 15.0
+HOUSEKEEPING_SECONDS = 600.0
+GAP_MEMORY_NS = 3_600 * 10**9
+
+
+class Service:
+    """Everything of one deployment. `start`, then `stop`; both on the same event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clock = SystemClock()
+        self.entries = catalogue(settings.faults)
+        self.store = Store(store_url(settings))
+        self.metrics = Metrics(
+            deployment=settings.deployment.name,
+            probes=[p.name for p in settings.probes],
+            faults={name: _component(entry.fault) for name, entry in self.entries.items()},
+            schedules=[s.name for s in settings.schedules],
+            sources=["prometheus"] if settings.prometheus else [],
+        )
+        self.tracer = RunTracer()
+        self.ingest = Ingest(self.store, self.metrics, self.clock)
+        self.target: Target | None = make_target(settings)
+        self.server = self._make_server()
+        self.sources: dict[str, dict[str, Any]] = {}
+        self.watch = IncidentWatch()
+        self._gaps: list[Gap] = []
+        self._stepped_at: float | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        probe_dir = settings.data_dir.absolute() / "probes"
+        self.probes = [
+            Probe(
+                spec,
+                settings.deployment.endpoint,
+                probe_dir / spec.name,
+                from_monotonic=self.clock.from_monotonic,
+                sink=self._take,
+            )
+            for spec in settings.probes
+        ]
+        self.engine = self._make_engine()
+        self.scheduler = Scheduler(settings.schedules, self._fire, on_skip=self.metrics.schedule_skipped)
+
+    # --- life -------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Put back what was left, then load, then schedules. Raises StoreError when results cannot be kept."""
+        await self.ingest.start()
+        self.watch = IncidentWatch(await asyncio.to_thread(self.store.open_incident))
+        left = await self.engine.start()
+        for run in left:
+            log.warning("run %s of an earlier process: %s", run.id, run.reason)
+        for probe in self.probes:
+            await probe.start()
+        self._tasks = [
+            asyncio.create_task(self._every(TICK_SECONDS, self._tick)),
+            asyncio.create_task(self._every(SOURCE_CHECK_SECONDS, self._check_sources)),
+            asyncio.create_task(self._every(HOUSEKEEPING_SECONDS, self._keep_house)),
+        ]
+        self.scheduler.start()
+
+    async def stop(self, reason: str) -> None:
+        """Revert first, then stop the load, then flush. Bounded."""
+        try:
+            self.scheduler.stop()
+        except SchedulerNotRunningError:
+            log.debug("stopped before the scheduler had started")
+        await self.engine.shutdown(reason)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(p.stop() for p in self.probes), return_exceptions=True)
+        await self.ingest.close()
+        if self.target is not None:
+            await self.target.close()
+        self.metrics.shutdown()
+        self.tracer.shutdown()
+        self.store.close()
+
+    # --- face of the HTTP layer -------------------------------------------------------------
+
+    @property
+    def reader(self) -> Store:
+        return self.store
+
+    @property
+    def ready(self) -> tuple[bool, str]:
+        """Probes are sending and results can be stored."""
+        silent = [p.spec.name for p in self.probes if not p.state().up]
+        healthy, trouble = self.ingest.healthy
+        if silent:
+            return False, f"probes not sending: {', '.join(silent)}"
+        return healthy, trouble
+
+    def status(self) -> dict[str, Any]:
+        """The body of /api/v1/status."""
+        return status_of(self)
+
+    def schedules(self) -> list[dict[str, Any]]:
+        """The body of /api/v1/schedules."""
+        return self.scheduler.describe()
+
+    def render_metrics(self) -> tuple[bytes, str]:
+        """The Prometheus page."""
+        self._refresh_gauges()
+        return self.metrics.render()
+
+    # --- wiring -----------------------------------------------------------------------------
+
+    def _make_server(self) -> ServerWitness | None:
+        spec = self.settings.prometheus
+        return ServerWitness(spec, baseline_seconds=self.settings.run.baseline_seconds) if spec else None
+
+    def _make_engine(self) -> Engine:
+        settings = self.settings
+        witnesses = ServiceWitnesses(
+            specs=settings.probes,
+            run_spec=settings.run,
+            clock=self.clock,
+            records=self.ingest,
+            in_flight=self.in_flight,
+            gaps=self.gaps_since,
+            server=self.server,
+        )
+        parts = Parts(
+            clock=self.clock,
+            save=self.store.save_run,
+            target=self.target,
+            witnesses=witnesses,
+            spec=settings.run,
+            state_root=settings.data_dir.absolute() / "runs",
+            on_change=self._run_changed,
+        )
+        return Engine(
+            deployment=settings.deployment.name,
+            entries=self.entries,
+            parts=parts,
+            store=self.store,
+            guard=settings.guard,
+            probe_views=self.probe_views,
+            store_trouble=self._store_trouble,
+            on_refused=self._run_refused,
+            seconds_since_clock_step=lambda: None if self._stepped_at is None else time.monotonic() - self._stepped_at,
+        )
+
+    def _take(self, event: ProbeEvent) -> None:
+        if isinstance(event, Gap):
+            self._remember_gap(event)
+        self.ingest.take(event)
+
+    def _remember_gap(self, gap: Gap) -> None:
+        same = (gap.probe, gap.start_ns)
+        kept = [g for g in self._gaps if (g.probe, g.start_ns) != same]
+        self._gaps = [*(g for g in kept if g.end_ns is None or g.end_ns > gap.start_ns - GAP_MEMORY_NS), gap]
+
+    def _store_trouble(self) -> str | None:
+        healthy, reason = self.ingest.healthy
+        return None if healthy else reason
+
+    def _run_changed(self, run: Run) -> None:
+        self.metrics.run_changed(run)
+        if run.phase is Phase.FINISHED:
+            self.tracer.export(run)
+
+    def _run_refused(self, run: Run, refused: Refusal) -> None:
+        self.metrics.run_changed(run)
+        if run.requested_by.startswith("schedule:"):
+            self.metrics.schedule_skipped(run.requested_by.removeprefix("schedule:"), refused.rule)
+
+    async def _fire(self, firing: Firing) -> str | None:
+        """Run what a schedule asks for; a refusal is stored as a skipped run and counted by `_run_refused`."""
+        try:
+            await self.engine.submit(
+                Request(fault=firing.fault, requested_by=f"schedule:{firing.schedule}", seed=firing.seed)
+            )
+        except RunRefused as refused:
+            log.info("schedule %s: %s skipped: %s", firing.schedule, firing.fault, refused)
+        except (UnknownFault, StoreError) as error:
+            log.error("schedule %s: %s: %s", firing.schedule, firing.fault, error)  # noqa: TRY400 - the text says it all
+            return "store"
+        return None
+
+    # --- what others ask --------------------------------------------------------------------
+
+    def in_flight(self) -> list[InFlight]:
+        """All requests that were sent and have not ended."""
+        return [f for p in self.probes for f in p.state().in_flight]
+
+    def gaps_since(self, since_ns: int) -> list[Gap]:
+        """Probe gaps that end after the instant, or are still open."""
+        return [g for g in self._gaps if g.end_ns is None or g.end_ns > since_ns]
+
+    def probe_views(self) -> list[ProbeView]:
+        """What the guard judges the probes by."""
+        window = self.settings.guard.steady_state.window_seconds
+        views = []
+        for probe in self.probes:
+            state = probe.state()
+            stats = self.ingest.recent_stats(window, self.clock.now_ns(), probe.spec.name)
+            reason = state.gap.reason if state.gap else "no request was started lately"
+            bad = stats.bad + len(state.overdue)
+            views.append(ProbeView(probe.spec.name, state.up, reason, stats.requests + len(state.overdue), bad))
+        return views
+
+    # --- clockwork --------------------------------------------------------------------------
+
+    async def _every(self, seconds: float, work: Callable[[], Any]) -> None:
+        while True:
+            try:
+                result = work()
+                if asyncio.iscoroutine(result):
+                    await result
+            except StoreError as error:
+                log.warning("%s: %s", work.__name__, error)
+            except Exception:
+                log.exception("%s failed; it is tried again in %g s", work.__name__, seconds)
+            await asyncio.sleep(seconds)
+
+    async def _tick(self) -> None:
+        self._refresh_gauges()
+        self._watch_clock()
+        await self._watch_incidents()
+
+    def _refresh_gauges(self) -> None:
+        for probe in self.probes:
+            self.metrics.set_probe(probe_status(self, probe))
+        stopped = self.engine.stopped is not None
+        self.metrics.set_stopped(stopped)
+        self.metrics.set_next(self.scheduler.next_by_schedule())
+
+    def _watch_clock(self) -> None:
+        step = self.clock.step_ns()
+        if abs(step) > CLOCK_STEP_NS and self.engine.active is None:
+            log.warning("the system clock stepped by %+.3f s; taking its word again", step / 1e9)
+            self.clock.re_anchor()
+            self._stepped_at = time.monotonic()
+
+    async def _watch_incidents(self) -> None:
+        now = self.clock.now_ns()
+        stats = self.ingest.recent_stats(5.0, now)
+        overdue = sum(len(p.state().overdue) for p in self.probes)
+        change = self.watch.step(now, stats, overdue=overdue, run_active=self.engine.active is not None)
+        if change is None:
+            return
+        self.watch.current = await asyncio.to_thread(self.store.save_incident, change)
+        self.metrics.incident(change)
+
+    async def _check_sources(self) -> None:
+        if self.server is None:
+            return
+        up, reason = await self.server.up()
+        self.sources["prometheus"] = {"up": up, "reason": reason}
+        self.metrics.source_up("prometheus", up)
+
+    async def _keep_house(self) -> None:
+        now = self.clock.now_ns()
+        keep = self.settings.store
+        await asyncio.to_thread(self.store.fold, now - round(keep.keep_records_hours * 3600e9))
+        await asyncio.to_thread(self.store.forget, now - round(keep.keep_runs_days * 86400e9))
+
+
+def _component(fault: Fault) -> str:
+    """The component that a fault's metrics start with: the first that it names."""
+    named = getattr(fault, "component", ())
+    return str(named[0]) if named else ""
