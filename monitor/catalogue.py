@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -65,3 +65,30 @@ def with_changes(fault: Fault, changes: Mapping[str, Any]) -> Fault:
 def fault_of(receipt: Receipt) -> Fault:
     """The fault that a receipt belongs to, rebuilt from its stored spec."""
     return _FAULTS.validate_python(receipt.fault)
+
+
+def describe(
+    name: str, entry: FaultEntry, *, has_target: bool = True, allowed: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """An entry with the facts of its kind, as the API and the command line show it, and whether it can run here."""
+    fault, facts = entry.fault, entry.fault.facts
+    why_not = ""
+    if fault.kind != "none" and not has_target:
+        why_not = "the configuration has no deployment.target"
+    elif allowed is not None and fault.kind not in allowed:
+        why_not = "not among guard.allowed_kinds"
+    return {
+        "name": name,
+        "description": entry.description,
+        "kind": fault.kind,
+        "layer": facts.layer.value,
+        "heals": facts.heals,
+        "longest_seconds": facts.longest_seconds,
+        "privilege": facts.privilege,
+        "fools": facts.fools,
+        "permissions": list(facts.permissions),
+        "fault": fault.model_dump(mode="json"),
+        "objectives": entry.objectives.model_dump(),
+        "usable": not why_not,
+        "why_not": why_not,
+    }

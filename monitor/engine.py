@@ -31,9 +31,9 @@ RETRY_SECONDS = 5.0
 
 
 class RunRefused(Exception):
-    """The guard refused. `run` is the stored, skipped run."""
+    """The guard refused. `run` is the skipped run, None when it could not be stored."""
 
-    def __init__(self, refused: Refusal, run: Run) -> None:
+    def __init__(self, refused: Refusal, run: Run | None) -> None:
         super().__init__(refused.reason)
         self.refusal = refused
         self.run = run
@@ -210,6 +210,11 @@ class Engine:
         await asyncio.to_thread(self.store.set_flag, STOP_FLAG, None)
         self.stopped = None
 
+    def abort_active(self, reason: str) -> None:
+        """Tell the active run, if any, to revert and end; does not wait for it."""
+        if self.active is not None:
+            self.active.abort.set(reason)
+
     async def recover(self, run_id: str | None, reason: str) -> RecoverReport:
         """Put back one run (or all): abort it if it is alive, else revert its open receipt."""
         reverted: list[dict[str, str]] = []
@@ -240,7 +245,7 @@ class Engine:
             transitions=(Transition(phase=Phase.REQUESTED, at_ns=now),),
         )
 
-    async def _record_refusal(self, run: Run, refused: Refusal) -> Run:
+    async def _record_refusal(self, run: Run, refused: Refusal) -> Run | None:
         now = self.parts.clock.now_ns()
         end = Transition(phase=Phase.FINISHED, at_ns=now, note=refused.reason)
         skipped = run.model_copy(
@@ -252,11 +257,12 @@ class Engine:
                 "transitions": (*run.transitions, end),
             }
         )
+        self.on_refused(skipped, refused)
         try:
             await asyncio.to_thread(self.parts.save, skipped)
         except StoreError as error:
             log.warning("refusal of %s could not be stored: %s", run.fault_name, error)
-        self.on_refused(skipped, refused)
+            return None
         return skipped
 
     def _parts_for_life(self) -> Parts:

@@ -48,7 +48,11 @@ class Stretch(Model):
 
 
 class Resolution(Model):
-    """How sharp a witness can be (seconds): an edge may lie this much earlier than reported."""
+    """How sharp a witness can be (seconds).
+
+    The client's edges may lie up to this much earlier than reported (the request before went well); the server's
+    windows run from scrape to scrape and contain the errors, so its edges may lie this much inside.
+    """
 
     at_impact_seconds: float | None = None
     at_recovery_seconds: float | None = None

@@ -94,8 +94,9 @@ def _scheduled_fault(scene: Scene, name: str, at: Location) -> Iterator[Finding]
     if name not in scene.named:
         yield Finding(at, f"no fault is called {shown(name)}", near(name, scene.named))
         return
-    entry = scene.entries.get(name)
-    if entry is not None:
+    entry, given = scene.entries.get(name), scene.settings.faults.get(name)
+    # A fault that the configuration itself describes is judged where it does so.
+    if entry is not None and (given is None or given.fault is None):
         yield from _can_run(scene, name, entry.fault, at)
 
 

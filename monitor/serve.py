@@ -31,8 +31,8 @@ class CannotServeError(Exception):
 def serve(settings: Settings, *, announce: Callable[[str], None] | None = None) -> int:
     """Run until SIGTERM or SIGINT; returns the exit code. `announce` is told the service's address once it listens."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    for noisy in ("httpx", "apscheduler", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         lock = lock_data_dir(settings.data_dir)
     except (AlreadyRunningError, OSError) as error:

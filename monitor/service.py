@@ -11,10 +11,10 @@ from typing import Any
 from apscheduler.schedulers.base import SchedulerNotRunningError
 
 from faults.base import Fault, Target
-from monitor.catalogue import UnknownFault, catalogue
+from monitor.catalogue import catalogue
 from monitor.clock import SystemClock
 from monitor.engine import Engine, Request, RunRefused
-from monitor.guard import ProbeView, Refusal
+from monitor.guard import ProbeView, Refusal, Rule
 from monitor.incidents import IncidentWatch
 from monitor.ingest import Ingest
 from monitor.life import CLOCK_STEP_NS, Parts
@@ -195,26 +195,35 @@ class Service:
         return None if healthy else reason
 
     def _run_changed(self, run: Run) -> None:
+        note = run.transitions[-1].note if run.transitions else ""
+        verdict = f" {run.verdict}" if run.verdict else ""
+        log.info(
+            "run %s %s: %s%s%s",
+            run.id,
+            run.fault_name,
+            run.phase,
+            verdict,
+            f": {note or run.reason}" if note or run.reason else "",
+        )
         self.metrics.run_changed(run)
         if run.phase is Phase.FINISHED:
             self.tracer.export(run)
 
     def _run_refused(self, run: Run, refused: Refusal) -> None:
+        log.info("run %s %s refused: %s", run.id, run.fault_name, refused.reason)
         self.metrics.run_changed(run)
-        if run.requested_by.startswith("schedule:"):
-            self.metrics.schedule_skipped(run.requested_by.removeprefix("schedule:"), refused.rule)
 
     async def _fire(self, firing: Firing) -> str | None:
-        """Run what a schedule asks for; a refusal is stored as a skipped run and counted by `_run_refused`."""
+        """Run what a schedule asks for; a refusal is stored as a skipped run, and its rule is the skip's reason."""
         try:
             await self.engine.submit(
                 Request(fault=firing.fault, requested_by=f"schedule:{firing.schedule}", seed=firing.seed)
             )
         except RunRefused as refused:
-            log.info("schedule %s: %s skipped: %s", firing.schedule, firing.fault, refused)
-        except (UnknownFault, StoreError) as error:
+            return refused.refusal.rule
+        except StoreError as error:
             log.error("schedule %s: %s: %s", firing.schedule, firing.fault, error)  # noqa: TRY400 - the text says it all
-            return "store"
+            return Rule.STORE
         return None
 
     # --- what others ask --------------------------------------------------------------------
@@ -255,6 +264,8 @@ class Service:
 
     async def _tick(self) -> None:
         self._refresh_gauges()
+        if trouble := self._store_trouble():
+            self.engine.abort_active(f"results cannot be stored: {trouble}")
         self._watch_clock()
         await self._watch_incidents()
 

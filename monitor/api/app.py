@@ -60,7 +60,7 @@ def _handle_errors(app: FastAPI) -> None:
         body = {
             "detail": str(error),
             "rule": error.refusal.rule,
-            "run_id": error.run.id,
+            "run_id": error.run.id if error.run else None,
             "holder": error.refusal.holder,
         }
         return JSONResponse(body, status_code=409)

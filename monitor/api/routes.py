@@ -9,9 +9,8 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Response
 from fastapi import Request as HttpRequest
 from pydantic import BaseModel, ConfigDict, Field
 
-from faults.base import Fault
-from faults.entry import FaultEntry
 from monitor.api.face import ServiceFace
+from monitor.catalogue import describe
 from monitor.engine import DryRun, RecoverReport, Request
 from monitor.model import Run, Verdict
 
@@ -87,40 +86,21 @@ async def status(service: Service) -> dict[str, Any]:
 @api.get("/faults", tags=["faults"])
 async def faults(service: Service) -> dict[str, list[dict[str, Any]]]:
     """The catalogue."""
-    return {"faults": [describe(name, entry, service) for name, entry in service.entries.items()]}
+    settings = service.settings
+    return {
+        "faults": [
+            describe(
+                name, entry, has_target=settings.deployment.target is not None, allowed=settings.guard.allowed_kinds
+            )
+            for name, entry in service.entries.items()
+        ]
+    }
 
 
 @api.get("/faults/kinds", tags=["faults"])
 async def kinds(service: Service) -> dict[str, dict[str, Any]]:
     """JSON schema of every kind that the catalogue uses."""
     return {"kinds": {e.fault.kind: type(e.fault).model_json_schema() for e in service.entries.values()}}
-
-
-def describe(name: str, entry: FaultEntry, service: ServiceFace) -> dict[str, Any]:
-    """One catalogue entry with the facts of its kind."""
-    fault: Fault = entry.fault
-    facts = fault.facts
-    why_not = ""
-    allowed = service.settings.guard.allowed_kinds
-    if fault.kind != "none" and service.settings.deployment.target is None:
-        why_not = "the configuration has no deployment.target"
-    elif allowed is not None and fault.kind not in allowed:
-        why_not = "not among guard.allowed_kinds"
-    return {
-        "name": name,
-        "description": entry.description,
-        "kind": fault.kind,
-        "layer": facts.layer,
-        "heals": facts.heals,
-        "longest_seconds": facts.longest_seconds,
-        "privilege": facts.privilege,
-        "fools": facts.fools,
-        "permissions": list(facts.permissions),
-        "fault": fault.model_dump(mode="json"),
-        "objectives": entry.objectives.model_dump(),
-        "usable": not why_not,
-        "why_not": why_not,
-    }
 
 
 @api.get("/runs", tags=["runs"])

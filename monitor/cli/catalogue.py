@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from faults.base import Fault
-from monitor.catalogue import UnknownFault, catalogue, find
+from monitor.catalogue import UnknownFault, catalogue, describe, find
 from monitor.cli.context import Config, Json, Url, connect, plain_group, settings_from
 from monitor.cli.errors import BadUsage, Unreachable
 from monitor.cli.figures import NOTHING, number, words
@@ -91,33 +90,10 @@ def _known(
 def _local(config: Path | None) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
     settings = settings_from(config) if config is not None else None
     entries = catalogue(settings.faults if settings is not None else {})
-    faults = {name: entry.fault for name, entry in entries.items()}
-    listed = [
-        described(name, faults[name]) | {"description": entry.description, "objectives": entry.objectives.model_dump()}
-        for name, entry in entries.items()
-    ]
-    if settings is not None and settings.deployment.target is None:
-        why = {"usable": False, "why_not": "the configuration has no deployment.target"}
-        listed = [one | (why if one["kind"] != "none" else {}) for one in listed]
-    return listed, {fault.kind: type(fault).model_json_schema() for fault in faults.values()}
-
-
-def described(name: str, fault: Fault) -> dict[str, Any]:
-    """A fault with the facts of its kind, in the words of /api/v1/faults."""
-    facts = fault.facts
-    return {
-        "name": name,
-        "kind": fault.kind,
-        "layer": facts.layer.value,
-        "heals": facts.heals,
-        "longest_seconds": facts.longest_seconds,
-        "privilege": facts.privilege,
-        "fools": facts.fools,
-        "permissions": list(facts.permissions),
-        "fault": fault.model_dump(mode="json"),
-        "usable": True,
-        "why_not": "",
-    }
+    has_target = settings is None or settings.deployment.target is not None
+    allowed = settings.guard.allowed_kinds if settings is not None else None
+    listed = [describe(name, entry, has_target=has_target, allowed=allowed) for name, entry in entries.items()]
+    return listed, {e.fault.kind: type(e.fault).model_json_schema() for e in entries.values()}
 
 
 # --- one fault ------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from monitor.model import Resolution, Run, Verdict, WitnessReport
+from monitor.model import Resolution, Run, Verdict
 
 NOTHING = "-"
 
@@ -73,8 +73,3 @@ def exit_code(run: Run) -> int:
     """0 for a run that measured what it should and missed nothing, else 1."""
     fine = run.verdict in {Verdict.NO_IMPACT, Verdict.RECOVERED} and run.met is not False
     return 0 if fine else 1
-
-
-def combined(run: Run, name: str) -> WitnessReport | None:
-    """A witness's word on all probes together."""
-    return run.witness(name)

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
-
 from monitor.demo.deployment import Deployment
 from monitor.demo.errors import DemoError
 from monitor.demo.plan import configuration, steps
@@ -19,7 +17,7 @@ from monitor.demo.ports import free_ports
 from monitor.demo.prometheus import Prometheus, ScrapeTarget
 from monitor.demo.provision import DEFAULT_FOLDER, REPOSITORY, Tools, provision
 from monitor.demo.service import Service
-from monitor.demo.show import Screen, result_table
+from monitor.demo.show import Screen, make_console, show_results
 from monitor.demo.topology import Topology
 from monitor.model import Run, Verdict
 
@@ -42,7 +40,7 @@ def main(options: Options) -> int:
     # SIGTERM ends it in order too, and so does SIGINT where a shell had it ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    console = Console(highlight=False, soft_wrap=False)
+    console = make_console()
     folder = options.data or REPOSITORY / ".data" / f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     with Screen(console) as screen:
         try:
@@ -61,7 +59,7 @@ def _demo(options: Options, folder: Path, screen: Screen) -> int:
         deployment, service = _start(options, tools, folder, screen, parts)
         runs = _run_all(options, service, screen)
         result = _write(folder, options, runs)
-        screen.console.print(result_table(runs))
+        show_results(screen.console, runs)
         screen.say(f"as JSON       {result}")
         screen.say(f"page          {service.url}/")
         screen.say(f"API           {service.url}/docs")

@@ -15,6 +15,15 @@ from rich.text import Text
 from monitor.model import Run, WitnessReport
 
 PLAIN_EVERY_SECONDS = 5.0
+TABLE_WIDTH = 130
+FILE_WIDTH = 190
+"""Width of the table where the output is no terminal."""
+
+
+def make_console() -> Console:
+    """A console as wide as the terminal; wide enough for the table in a file or a pipe."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=FILE_WIDTH)
 
 
 class Screen:
@@ -37,7 +46,7 @@ class Screen:
 
     def say(self, line: str) -> None:
         """One line that stays."""
-        self.console.print(Text(f"{datetime.datetime.now().astimezone():%H:%M:%S} {line}"))
+        self.console.print(Text(f"{datetime.datetime.now().astimezone():%H:%M:%S} {line}"), soft_wrap=True)
 
     def title(self, text: str) -> None:
         """What is going on; stays, and heads the live line."""
@@ -74,14 +83,30 @@ def live_line(status: Mapping[str, Any]) -> str:
     return " | ".join(parts)
 
 
+def show_results(console: Console, runs: Sequence[Run]) -> None:
+    """The table where there is room for it, else one block a run."""
+    if console.width >= TABLE_WIDTH:
+        console.print(result_table(runs))
+        return
+    console.print(Text("What users felt", style="bold"))
+    for run in runs:
+        console.print()
+        for name, cell in zip(HEAD, row(run), strict=True):
+            console.print(Text(f"  {name:<21}{cell}"), soft_wrap=True)
+
+
 def result_table(runs: Sequence[Run]) -> Table:
     """One row a run, as the client witness felt it."""
-    table = Table(title="What users felt", title_justify="left")
-    for name in ("fault", "instance", "verdict", "evidence"):
-        table.add_column(name, overflow="fold")
-    for name in ("failed requests", "error window", "recovery from effect", "recovery from revert", "resolution"):
-        table.add_column(name, justify="right")
-    table.add_column("objectives")
+    table = Table(title="What users felt", title_justify="left", title_style="bold")
+    for name in HEAD:
+        right = name in {
+            "failed requests",
+            "error window",
+            "recovery from effect",
+            "recovery from revert",
+            "resolution",
+        }
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
     for cells in map(row, runs):
         table.add_row(*(Text(c) for c in cells))
     return table

@@ -104,7 +104,7 @@ def _window(connection: Connection, start_ns: int, end_ns: int) -> list[ColumnEl
     return [
         records.c.start_ns >= start_ns - longest,
         records.c.start_ns < end_ns,
-        
+        records.c.start_ns + records.c.life_ns >= start_ns,
     ]
 
 

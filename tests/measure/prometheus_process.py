@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-SCRAPE_SECONDS = 0.5
+SCRAPE_SECONDS = 1
 REPOSITORY = Path(__file__).resolve().parents[2]
 VARIABLE = "AFTERSHOCK_TEST_PROMETHEUS"
 
@@ -109,7 +109,7 @@ def prometheus(folder: Path, instances: Sequence[str]) -> Iterator[Prometheus]:
     config = folder / "prometheus.yml"
     targets = ", ".join(f'"{i}"' for i in instances)
     config.write_text(
-        f"global: {{scrape_interval: {round(SCRAPE_SECONDS * 1000)}ms, scrape_timeout: 400ms}}\n"
+        f"global: {{scrape_interval: {SCRAPE_SECONDS}s, scrape_timeout: {SCRAPE_SECONDS}s}}\n"
         f"scrape_configs: [{{job_name: frontend, static_configs: [{{targets: [{targets}]}}]}}]\n"
     )
     with (folder / "log").open("wb") as log:

@@ -184,7 +184,7 @@ MISTAKES: list[tuple[str, str, str]] = [
     (
         "[worker, mine, none]",
         "[worker, mine, nine]",
-        '23: schedules[0].faults[2]: no fault is called "nine"; did you mean mine or none?',
+        '23: schedules[0].faults[2]: no fault is called "nine"; did you mean none or mine?',
     ),
     (
         "[worker, mine, none]",
@@ -324,16 +324,14 @@ def test_each_mistake_has_its_line_and_its_path(path: Path, there: str, instead:
 
 
 def test_all_mistakes_are_named_not_only_the_first(path: Path) -> None:
+    marks = ('url: "127', "-1 is out", 'process_stal"', '"nine"', '"61 *', "Europe/Berln", "Chat_1", "0.0.0.0 is")
+    chosen = [m for m in MISTAKES if any(mark in m[2] for mark in marks)]
+    assert len(chosen) == len(marks)
     text = GOOD
-    chosen = [m for m in MISTAKES if m[2].split(":")[0] in {"3", "13", "20", "23", "32"}]
-    broken = {m[0]: m for m in chosen}
-    for there, instead, _ in broken.values():
+    for there, instead, _ in chosen:
+        assert there in text
         text = text.replace(there, instead, 1)
-    found = lines(path, text)
-    for _, _, line in broken.values():
-        if "request_rat:" not in line:
-            assert line in found, found
-    assert len(broken) >= 5
+    assert sorted(lines(path, text)) == sorted(line for _, _, line in chosen)
 
 
 def test_a_mistake_that_only_follows_from_another_is_not_named(path: Path) -> None:
@@ -420,7 +418,7 @@ class TestFile:
     )
     def test_no_use(self, path: Path, text: str, line: str) -> None:
         found = lines(path, text)
-        assert [one.removeprefix(f"{path}: ") for one in found] == [line]
+        assert [one.strip() for one in found] == [line]
 
     def test_not_text(self, path: Path) -> None:
         path.write_bytes(b"\xff\xfe\x00")

@@ -137,6 +137,7 @@ def test_the_second_of_two_requests_at_once_is_refused_with_the_holder(tmp_path:
         refused = [r for r in results if isinstance(r, RunRefused)]
         assert len(runs) == len(refused) == 1
         assert refused[0].refusal.holder == runs[0].id
+        assert refused[0].run is not None
         assert refused[0].run.verdict is Verdict.SKIPPED
         stored = rig.store.run(refused[0].run.id)
         assert stored is not None

@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.parse import JournalEnd, JournalStart, parse_journal
-from probes.plugin import journal as journal_module
 from probes.plugin.journal import Journal
 from probes.plugin.trace import traceparent
 
@@ -75,7 +74,7 @@ def test_a_journal_that_cannot_be_written_breaks_nothing(tmp_path: Path, caplog:
 def test_half_a_line_does_not_take_the_next_one_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(tmp_path / "j")
     write = os.write
-    monkeypatch.setattr(journal_module.os, "write", lambda fd, data: write(fd, data[:7]))
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:7]))
     journal.start(number=1, request_id="a", at_ns=5)
     monkeypatch.undo()
     journal.start(number=2, request_id="b", at_ns=6)

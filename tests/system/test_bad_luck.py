@@ -226,11 +226,12 @@ def count(monitor: Monitor, table: str) -> int:
 
 
 def test_a_locked_store_reverts_the_fault_refuses_new_runs_and_says_so(monitor: Monitor) -> None:
-    _, pid = begin_stall(monitor, 8)
+    _, pid = begin_stall(monitor, 120)
     with closing(sqlite3.connect(monitor.folder / "data" / "aftershock.db", timeout=10, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        wait_for("the revert", lambda: state_of(pid) not in {"T", "t"}, 30)
+        wait_for("the revert", lambda: state_of(pid) not in {"T", "t"}, 60)
         wait_for("the store to be reported", lambda: monitor.status()["store"]["ok"] is False, 60)
+        wait_for("the run to end", lambda: monitor.status()["active_run"] is None, 60)
         refused = monitor.cli("inject", "none")
         assert refused.returncode == 1
         assert "lock" in (refused.stdout + refused.stderr).lower()
@@ -271,10 +272,13 @@ def test_a_deployment_that_is_down_from_the_start_is_an_incident_and_runs_are_sk
     with Monitor(config, tmp_path / "monitor") as monitor:
         monitor.start()
         wait_for("an incident", lambda: monitor.status()["incident"], 60)
-        wait_for("a skipped run", lambda: monitor.get("/api/v1/runs").json()["runs"], 60)
-        run = monitor.get("/api/v1/runs").json()["runs"][0]
-        assert run["verdict"] == "skipped"
-        assert "steady state" in run["reason"]
+
+        def skipped() -> bool:
+            runs = monitor.get("/api/v1/runs").json()["runs"]
+            assert all(r["verdict"] == "skipped" for r in runs)
+            return any("steady state" in r["reason"] for r in runs)
+
+        wait_for("a run that is skipped because there is no steady state", skipped, 60)
         sent = monitor.status()["probes"][0]["sent"]
         wait_for("load to go on", lambda: monitor.status()["probes"][0]["sent"] > sent, 10)
         page = monitor.get("/metrics").text
