@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help setup tools demo test lint unit e2e bench pins clean
+.PHONY: help setup tools demo test lint unit e2e bench docs pins clean
 
 TOPOLOGY ?= agg
 WORKERS ?= 2
@@ -44,6 +44,9 @@ e2e: tools  ## real Dynamo, aiperf and Prometheus
 
 bench: tools  ## figures; asserts nothing
 	@for file in tests/bench/bench_*.py; do echo "== $$file"; $(BIN)/python -m "tests.bench.$$(basename "$$file" .py)"; done
+
+docs: setup  ## renew the tables of the documents that are made from the code
+	$(BIN)/python -m monitor.docs README.md docs/*.md
 
 pins: setup  ## renew the pinned list of ai-dynamo's environment
 	PATH="$(CURDIR)/.tools/uv/bin:$$PATH" uv pip compile --quiet --upgrade --universal --python-version 3.11 \

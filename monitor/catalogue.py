@@ -57,9 +57,10 @@ def with_changes(fault: Fault, changes: Mapping[str, Any]) -> Fault:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:]) or fault.kind
-        known = ", ".join(sorted(set(type(fault).model_fields) - {"kind"}))
-        hint = f"; {fault.kind} has: {known}" if first["type"] == "extra_forbidden" else ""
-        raise BadChange(f"{where}: {first['msg'].removeprefix('Value error, ')}{hint}") from None
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(sorted(set(type(fault).model_fields) - {"kind"}))
+            raise BadChange(f"{where}: {fault.kind} has no such parameter; it has {known}") from None
+        raise BadChange(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def fault_of(receipt: Receipt) -> Fault:

@@ -1,4 +1,4 @@
-"""Tables of the README that are made from the code: `python -m monitor.docs README.md` rewrites them in place."""
+"""Tables of the documents that are made from the code: `make docs` rewrites them in place."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from faults.catalogue import builtin
+from monitor.metric_names import METRICS
 from monitor.settings import Settings
 
 
@@ -84,7 +85,28 @@ def _default(field: FieldInfo) -> str:
     return f"`{value}`"
 
 
-SECTIONS = {"catalogue": catalogue_table, "kinds": kinds_table, "settings": settings_table}
+def metrics_table() -> str:
+    """Every metric with type, labels, buckets and meaning."""
+    rows = [
+        [
+            f"`{m.name}`",
+            m.kind.value,
+            ", ".join(f"`{label}`" for label in m.labels),
+            m.unit,
+            " ".join(f"{b:g}" for b in m.buckets),
+            m.help,
+        ]
+        for m in METRICS
+    ]
+    return table(["metric", "type", "labels", "unit", "buckets", "meaning"], rows)
+
+
+SECTIONS = {
+    "catalogue": catalogue_table,
+    "kinds": kinds_table,
+    "settings": settings_table,
+    "metrics": metrics_table,
+}
 
 
 def rewrite(text: str) -> str:

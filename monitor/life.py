@@ -8,6 +8,7 @@ revert comes first and the words come later.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -218,10 +219,12 @@ class RunLife:
                 verdict, reason = Verdict.REVERT_FAILED, f"{reason}; revert failed: {error}"
             else:
                 at = self.parts.clock.from_monotonic(result.at_monotonic_ns)
-                self._update(
-                    receipt_open=False, t_reverted=at if result.outcome != "nothing_to_do" else None, t_clean=self._now
-                )
+                reverted_at = at if result.outcome != "nothing_to_do" else None
                 self._note_observation(result.summary)
+                # In memory first: what is reverted stays reverted, also when the store refuses to hear it.
+                self._update(receipt_open=False, t_reverted=reverted_at, t_clean=self._now)
+                with contextlib.suppress(StoreError):
+                    await self._enter(Phase.REVERTED, note=result.summary)
         self._note_clock_step()
         reports: tuple[WitnessReport, ...] = ()
         if self.run.t_effect is not None:

@@ -24,6 +24,24 @@ class Phase(StrEnum):
     SETTLED = "settled"
     FINISHED = "finished"
 
+    @property
+    def doing(self) -> str:
+        """What goes on after this phase was entered, for a person who waits."""
+        return _DOING[self]
+
+
+_DOING = {
+    Phase.REQUESTED: "asking the guard",
+    Phase.GUARDED: "choosing instances",
+    Phase.RESOLVED: "writing the receipt",
+    Phase.PLANNED: "injecting",
+    Phase.INJECTED: "verifying that it took effect",
+    Phase.EFFECTIVE: "the fault is acting",
+    Phase.REVERTED: "the fault is over, waiting until users are well",
+    Phase.SETTLED: "asking the witnesses",
+    Phase.FINISHED: "finished",
+}
+
 
 class Verdict(StrEnum):
     NO_IMPACT = "no_impact"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from probes.command import SegmentPaths
 from probes.parse import Context
-from probes.segment import Segment, launch, set_share
+from probes.segment import Segment, launch
 from probes.spec import EndpointSpec, ProbeSpec
 from probes.tail import SegmentTail
 from probes.tokenizer import write_tokenizer
@@ -70,7 +70,6 @@ class Fleet:
     def first_request(self, segment: Segment, at_ns: int) -> None:
         """A process has begun to send."""
         segment.first_start_ns = at_ns
-        set_share(segment.pid, 0)
         took = at_ns - segment.launched_ns
         self._startup_ns = max(took, (self._startup_ns + took) // 2)
 
@@ -80,8 +79,7 @@ class Fleet:
         paths = SegmentPaths(self._directory / f"segment-{number:06d}")
         tail = SegmentTail(Context(self.spec, number, self._from_monotonic), paths)
         try:
-            give_way = self.sender is not None
-            segment = await launch(self.spec, self._endpoint, number, tail, paths, now_ns=now, give_way=give_way)
+            segment = await launch(self.spec, self._endpoint, number, tail, paths, now_ns=now)
         except OSError:
             shutil.rmtree(paths.root, ignore_errors=True)
             raise

@@ -17,7 +17,7 @@ def gap_limit_ns(interval_ns: int) -> int:
 
 @dataclass(slots=True)
 class GapWatch:
-    """Follows the starts of one probe, over all its aiperf processes. Instants are on the monitor's clock."""
+    """Follows the starts of one probe, over all its aiperf processes. Instants are monotonic: no clock that may be set."""
 
     probe: str
     interval_ns: int

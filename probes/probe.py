@@ -7,7 +7,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from probes.fleet import SECOND_NS, Fleet
@@ -81,6 +81,8 @@ class Probe:
         self._sink = sink
         self._fleet = Fleet(spec, endpoint, directory.absolute(), from_monotonic, self._on_death)
         self._watch = GapWatch(spec.name, spec.interval_ns)
+        self._gap: Gap | None = None
+        """The open gap as it was told."""
         self._task: asyncio.Task[None] | None = None
         self._clearing: set[asyncio.Task[None]] = set()
         self._ending = False
@@ -126,13 +128,15 @@ class Probe:
         return ProbeState(
             up=self._is_up(now),
             segment=sending.number if sending else None,
-            last_start_ns=self._watch.last_start_ns,
+            last_start_ns=None
+            if self._watch.last_start_ns is None
+            else self._from_monotonic(self._watch.last_start_ns),
             in_flight=in_flight,
             overdue=tuple(item for item in in_flight if item.start_ns <= overdue_since),
             sent=totals.sent,
             recorded=totals.recorded,
             lost=totals.lost,
-            gap=self._watch.gap,
+            gap=self._gap,
             pids=tuple(s.pid for s in live if not s.exited),
             trouble=self._trouble,
         )
@@ -142,7 +146,7 @@ class Probe:
             # The clock is read before the files: a start that they do not hold had not happened at `now`.
             now = self._monotonic()
             self._read(now)
-            self._emit(self._watch.look(self._from_monotonic(now), self._trouble))
+            self._tell_gap(self._watch.look(now, self._trouble))
             self._polled_ns = now
             await self._fleet.step(now)
             self._close_finished(now)
@@ -160,9 +164,9 @@ class Probe:
             starts += began
             recovered |= bool(began) and segment.stopping is None and not segment.exited
             for record in records:
-                self._emit(record)
+                self._sink(record)
         for at in sorted(starts):
-            self._emit(self._watch.started(self._from_monotonic(at), self._trouble))
+            self._tell_gap(self._watch.started(at, self._trouble))
         if recovered:
             self._trouble = ""
 
@@ -173,10 +177,10 @@ class Probe:
         for segment in finished:
             books = segment.tail.books
             for record in books.close(segment.seen_ns, segment.stop_reason):
-                self._emit(record)
+                self._sink(record)
             self._fleet.live.remove(segment)
             self._closed.add(segment)
-            self._emit(self._closing_entry(segment, now))
+            self._sink(self._closing_entry(segment, now))
             segment.tail.close()
             task = asyncio.create_task(asyncio.to_thread(shutil.rmtree, segment.paths.root, True))
             self._clearing.add(task)
@@ -201,22 +205,26 @@ class Probe:
         if still_sending:
             return
         self._trouble = reason
-        self._emit(self._watch.never_started(self._from_monotonic(self._begun_ns), reason))
+        self._tell_gap(self._watch.never_started(self._begun_ns, reason))
 
     def _end_gap(self, now: int) -> None:
         """Nothing is due any more once the probe is stopped."""
-        if self._watch.gap is not None:
-            self._emit(
-                self._watch.started(self._from_monotonic(now), f"{self._watch.gap.reason}; the probe was stopped")
-            )
+        if self._gap is not None:
+            self._tell_gap(self._watch.started(now, f"{self._gap.reason}; the probe was stopped"))
 
-    def _emit(self, event: ProbeEvent | None) -> None:
-        if event is not None:
-            self._sink(event)
+    def _tell_gap(self, gap: Gap | None) -> None:
+        """Pass a gap on, on the monitor's clock; it keeps the start under which it was opened if that clock is set anew."""
+        if gap is None:
+            return
+        start = self._gap.start_ns if self._gap else self._from_monotonic(gap.start_ns)
+        end = None if gap.end_ns is None else max(start, self._from_monotonic(gap.end_ns))
+        told = replace(gap, start_ns=start, end_ns=end)
+        self._gap = told if end is None else None
+        self._sink(told)
 
     def _is_up(self, now: int) -> bool:
         fresh = now - self._polled_ns < STALE_POLL_SECONDS * SECOND_NS
-        return fresh and self._task is not None and self._watch.up(self._from_monotonic(self._polled_ns))
+        return fresh and self._task is not None and self._watch.up(self._polled_ns)
 
     def _in_flight(self, segment: Segment) -> list[InFlight]:
         return [

@@ -19,8 +19,6 @@ INTERRUPT_SECONDS = 7.0
 TERMINATE_SECONDS = 1.0
 KILL_SECONDS = 1.5
 LOG_LINES = 3
-STARTING_NICE = 5
-"""Of a process that starts while another one sends."""
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -85,12 +83,10 @@ async def launch(
     paths: SegmentPaths,
     *,
     now_ns: int,
-    give_way: bool = False,
 ) -> Segment:
     """Start aiperf in a fresh folder and a session of its own; it dies with the thread that calls this.
 
-    With `give_way` it starts with less of the processor than others (see `set_share`). Raises OSError when the folder
-    or the process cannot be made.
+    Raises OSError when the folder or the process cannot be made.
     """
     for folder in (paths.root, paths.temporary):
         folder.mkdir(parents=True)
@@ -106,19 +102,7 @@ async def launch(
             env=environment(spec, endpoint, paths),
             start_new_session=True,
         )
-    if give_way:
-        set_share(process.pid, STARTING_NICE)
     return Segment(number=number, paths=paths, tail=tail, process=process, launched_ns=now_ns, seen_ns=now_ns)
-
-
-def set_share(session: int, nice: int) -> None:
-    """Set the processor share of a whole session, where the kernel groups sessions (autogroup); elsewhere nothing happens.
-
-    Starting aiperf takes some four seconds of processor time in seven processes. Unlike the nice value of a process,
-    a session's may be lowered again by anybody.
-    """
-    with contextlib.suppress(OSError):
-        Path(f"/proc/{session}/autogroup").write_text(str(nice), encoding="ascii")
 
 
 async def stop_process(process: asyncio.subprocess.Process, *, kill: bool = False) -> None:

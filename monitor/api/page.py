@@ -16,7 +16,7 @@ router = APIRouter(include_in_schema=False)
 STYLE = """
 :root{color-scheme:light dark;font:15px/1.5 system-ui,sans-serif}body{margin:2rem auto;max-width:72rem;padding:0 1rem}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #8884}
-td.n{text-align:right;font-variant-numeric:tabular-nums}.bad{color:#c22}.good{color:#292}.wide{overflow-x:auto}
+th.n,td.n{text-align:right;font-variant-numeric:tabular-nums}.bad{color:#c22}.good{color:#292}.wide{overflow-x:auto}
 """
 
 

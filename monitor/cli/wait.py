@@ -34,7 +34,7 @@ class Progress:
     def show(self, run: Run, elapsed: float, recent: str) -> None:
         """Draw the state of the run."""
         phase = run.phase.value
-        text = f"{run.id} {run.fault_name}: {phase}, {elapsed:.0f} s{recent}"
+        text = f"{run.id} {run.fault_name}: {run.phase.doing}, {elapsed:.0f} s{recent}"
         if self.stream.isatty():
             self.stream.write(f"\r\x1b[K{text}")
         elif phase != self.last_phase:

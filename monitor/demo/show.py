@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from monitor.model import Run, WitnessReport
+from monitor.model import Phase, Run, WitnessReport
 
 PLAIN_EVERY_SECONDS = 5.0
 TABLE_WIDTH = 130
@@ -79,7 +79,7 @@ def live_line(status: Mapping[str, Any]) -> str:
     run = status["active_run"]
     if run is not None:
         seconds = (time.time_ns() - (run["t_inject"] or run["t_requested"])) / 1e9
-        parts.append(f"{run['fault_name']}: {run['phase']}, {max(seconds, 0):.0f} s")
+        parts.append(f"{run['fault_name']}: {Phase(run['phase']).doing}, {max(seconds, 0):.0f} s")
     return " | ".join(parts)
 
 

@@ -69,14 +69,18 @@ def test_json_is_the_run_and_nothing_else_on_standard_output(stub: Stub, cli: Cl
     begin(stub, make_run())
     done = cli("inject", "worker", "--json")
     assert Run.model_validate(json.loads(done.out)) == make_run()
-    assert "effective" in done.err, "progress goes to standard error"
+    assert "the fault is acting" in done.err, "progress goes to standard error"
 
 
 def test_progress_is_one_line_a_phase_without_a_terminal(stub: Stub, cli: Cli) -> None:
     begin(stub, make_run())
     stub.unfold[1:1] = [stub.unfold[0]] * 3
     lines = cli("inject", "worker").err.splitlines()
-    assert [line.split(": ")[1].split(",")[0] for line in lines] == ["requested", "effective", "finished"]
+    assert [line.split(": ")[1].split(",")[0] for line in lines] == [
+        "asking the guard",
+        "the fault is acting",
+        "finished",
+    ]
     assert "3 of 100 requests failed in the last 10 s" in lines[0]
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.gaps import GapWatch, gap_limit_ns
-from probes.record import Gap
+from probes.probe import Probe
+from probes.record import Gap, ProbeEvent
+from probes.spec import EndpointSpec, ProbeSpec
 
 SECOND = 1_000_000_000
 
@@ -69,3 +73,16 @@ def test_a_start_told_out_of_order_opens_nothing(late: int) -> None:
     watch.started(10 * SECOND, "")
     assert watch.started(10 * SECOND - late, "") is None
     assert watch.last_start_ns == 10 * SECOND
+
+
+def test_a_gap_keeps_its_start_when_the_monitors_clock_is_set_anew(tmp_path: Path) -> None:
+    anchor = [1000 * SECOND]
+    told: list[ProbeEvent] = []
+    endpoint = EndpointSpec(url="http://127.0.0.1:9", model="m")
+    probe = Probe(ProbeSpec(name="p"), endpoint, tmp_path, from_monotonic=lambda ns: ns + anchor[0], sink=told.append)
+    probe._tell_gap(Gap("p", 10 * SECOND, None, "killed"))
+    anchor[0] += 3 * SECOND
+    assert probe.state().gap == told[0]
+    probe._tell_gap(Gap("p", 10 * SECOND, 15 * SECOND, "killed"))
+    assert told == [Gap("p", 1010 * SECOND, None, "killed"), Gap("p", 1010 * SECOND, 1018 * SECOND, "killed")]
+    assert probe.state().gap is None
