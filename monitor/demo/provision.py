@@ -24,6 +24,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 # Installed without a checkout, the packages are no place to write to.
 REPOSITORY = _ROOT if (_ROOT / "pyproject.toml").exists() else Path.cwd()
 DEFAULT_FOLDER = REPOSITORY / ".tools"
+SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 PINS = Path(__file__).with_name("dynamo.txt")
 
 
@@ -118,8 +119,13 @@ def _dynamo(folder: Path, report: Report) -> Path:
 
 
 def _clean_environment() -> dict[str, str]:
-    """Without our own environment's marks, which would send uv to the wrong one."""
-    return {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT"}}
+    """Without our own environment's marks, which would send uv to the wrong one; with the system's certificates."""
+    own = {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT"}
+    environment = {name: value for name, value in os.environ.items() if name not in own}
+    # uv brings certificates of its own, which do not know a company's.
+    if "SSL_CERT_FILE" not in environment and SYSTEM_CERTIFICATES.exists():
+        environment.setdefault("UV_SYSTEM_CERTS", "true")
+    return environment
 
 
 def find_uv(folder: Path) -> Path:
