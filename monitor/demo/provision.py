@@ -125,6 +125,8 @@ def _clean_environment() -> dict[str, str]:
     # uv brings certificates of its own, which do not know a company's.
     if "SSL_CERT_FILE" not in environment and SYSTEM_CERTIFICATES.exists():
         environment.setdefault("UV_SYSTEM_CERTS", "true")
+    if (DEFAULT_FOLDER / "cache").is_dir():  # the bootstrap found no cache of uv's and made one there
+        environment.setdefault("UV_CACHE_DIR", str(DEFAULT_FOLDER / "cache"))
     return environment
 
 
