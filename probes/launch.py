@@ -21,6 +21,8 @@ def main(arguments: list[str]) -> int:
     libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != int(parent):
         return 1  # it died before the signal was set
+    # aiperf is stopped by SIGINT, which a shell that started us in the background has set to be ignored.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     return os.execvp(command[0], command)  # noqa: S606 - becoming the program is the purpose
 
 

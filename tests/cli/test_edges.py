@@ -190,7 +190,7 @@ class TestAsAProgram:
         command = [sys.executable, "-m", "monitor.cli.app", "inject", "worker"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env) as process:
             assert process.stderr is not None
-            assert "effective" in process.stderr.readline()
+            assert "the fault is acting" in process.stderr.readline()
             process.send_signal(2)
             rest = process.stderr.read()
             assert process.wait(20) == 130
