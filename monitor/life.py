@@ -31,6 +31,7 @@ from faults.base import (
 from monitor.abort import Aborted, AbortSignal
 from monitor.clock import Clock
 from monitor.measure.client import Progress, RunTimes
+from monitor.measure.compare import compare
 from monitor.measure.objectives import judge
 from monitor.model import Phase, Run, Transition, Verdict, WitnessReport
 from monitor.settings import RunSpec
@@ -204,6 +205,7 @@ class RunLife:
             verdict=verdict,
             reason=reason,
             witnesses=reports,
+            comparisons=compare(reports),
             objective_results=results,
         )
 

@@ -123,6 +123,20 @@ class ObjectiveResult(Model):
     """None when it cannot be judged."""
 
 
+class Comparison(Model):
+    """Whether two witnesses agree on a figure; see `monitor.measure.compare`."""
+
+    a: str
+    b: str
+    figure: str
+    status: Literal["agree", "disagree", "not_compared"]
+    difference: float | None = None
+    unit: str = ""
+    reason: str = ""
+    """The likely reason of a disagreement, from a closed list."""
+    text: str = ""
+
+
 class Transition(Model):
     phase: Phase
     at_ns: int
@@ -162,6 +176,7 @@ class Run(Model):
     verdict: Verdict | None = None
     reason: str = ""
     witnesses: tuple[WitnessReport, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
     objective_results: tuple[ObjectiveResult, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -18,7 +18,7 @@ from monitor.cli.figures import (
     words,
 )
 from monitor.cli.render import heading, pairs, table
-from monitor.model import ObjectiveResult, Run, WitnessReport
+from monitor.model import Comparison, ObjectiveResult, Run, WitnessReport
 
 WITNESSES = ("client", "server", "trace")
 
@@ -39,6 +39,9 @@ def show_run(run: Run) -> None:
     if run.witnesses:
         heading("Witnesses")
         _witnesses(run)
+    if run.comparisons:
+        heading("Do they agree")
+        table(("witnesses", "figure", "", "how", "likely reason"), [_comparison(one) for one in run.comparisons])
     if run.objective_results:
         heading("Objectives")
         table(("objective", "limit", "value", "result"), [_objective(one) for one in run.objective_results])
@@ -88,6 +91,10 @@ def _instants(run: Run) -> list[tuple[str, int | None]]:
         ("t_ready", run.t_ready),
         ("t_finished", run.t_finished),
     ]
+
+
+def _comparison(one: Comparison) -> tuple[str, str, str, str, str]:
+    return f"{one.a}, {one.b}", one.figure, one.status.replace("_", " "), one.text, one.reason
 
 
 def _objective(result: ObjectiveResult) -> tuple[str, str, str, str]:
