@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,18 +14,18 @@ from pathlib import Path
 import httpx
 import pytest
 
+from monitor.demo.debian import PROMETHEUS, find_program
+from monitor.demo.provision import DEFAULT_FOLDER
+
 SCRAPE_SECONDS = 1
-REPOSITORY = Path(__file__).resolve().parents[2]
-VARIABLE = "AFTERSHOCK_TEST_PROMETHEUS"
 
 
 def prometheus_binary() -> str:
     """Where the program is; skips the test, with the reason, when it is nowhere."""
-    local = REPOSITORY / ".tools/debian/usr/bin/prometheus"
-    for found in (os.environ.get(VARIABLE), shutil.which("prometheus"), str(local)):
-        if found and Path(found).is_file():
-            return found
-    pytest.skip(f"no prometheus: neither in {VARIABLE}, nor on PATH, nor in .tools/debian/usr/bin")
+    found = find_program(PROMETHEUS, DEFAULT_FOLDER / "debian")
+    if found is None:
+        pytest.skip("no prometheus on PATH or in .tools; `make tools` gets it")
+    return str(found)
 
 
 class Exporter:
