@@ -55,7 +55,9 @@ class Verdict(StrEnum):
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """Base of results. Unknown keys are ignored: a store may have been written by a newer version that was rolled back."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Stretch(Model):

@@ -104,10 +104,14 @@ def _dynamo(folder: Path, report: Report) -> Path:
     report(f"installing ai-dynamo into {environment} (about 450 MB)")
     try:
         run_step(
-            "making the environment", [uv, "venv", "--relocatable", "--python", sys.executable, fresh], report, log=log
+            "making the environment",
+            [uv, "venv", "--relocatable", "--python", sys.executable, fresh],
+            report,
+            log=log,
+            env=environment_of_uv,
         )
         install: list[str | Path] = [uv, "pip", "install", "--python", fresh / "bin" / "python", "--requirements", PINS]
-        run_step("installing ai-dynamo", install, report, log=log, env=_clean_environment())
+        run_step("installing ai-dynamo", install, report, log=log, env=environment_of_uv)
         run_step("trying ai-dynamo", [fresh / "bin" / "python", "-c", "import dynamo.runtime"], report, log=log)
     except StepFailed as failed:
         raise DemoError(
@@ -125,6 +129,8 @@ def _clean_environment() -> dict[str, str]:
     # uv brings certificates of its own, which do not know a company's.
     if "SSL_CERT_FILE" not in environment and SYSTEM_CERTIFICATES.exists():
         environment.setdefault("UV_SYSTEM_CERTS", "true")
+    if (DEFAULT_FOLDER / "tmp").is_dir():  # uv keeps a lock file in the temporary folder for ever
+        environment["TMPDIR"] = str(DEFAULT_FOLDER / "tmp")
     if (DEFAULT_FOLDER / "cache").is_dir():  # the bootstrap found no cache of uv's and made one there
         environment.setdefault("UV_CACHE_DIR", str(DEFAULT_FOLDER / "cache"))
     return environment
