@@ -102,6 +102,7 @@ def _dynamo(folder: Path, report: Report) -> Path:
     shutil.rmtree(fresh, ignore_errors=True)
     log = folder / "dynamo.log"
     report(f"installing ai-dynamo into {environment} (about 450 MB)")
+    environment_of_uv = _clean_environment()
     try:
         run_step(
             "making the environment",
