@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -33,6 +34,9 @@ def serve(settings: Settings, *, announce: Callable[[str], None] | None = None) 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for noisy in ("httpx", "apscheduler", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # `check` says it too; here it must hold whoever made the settings, for without a token everything is open.
+    if settings.api.token_env and not os.environ.get(settings.api.token_env):
+        raise CannotServeError(f"api.token_env names {settings.api.token_env}, which is not set or empty")
     try:
         lock = lock_data_dir(settings.data_dir)
     except (AlreadyRunningError, OSError) as error:
