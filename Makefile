@@ -2,13 +2,14 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help setup tools demo test lint unit e2e bench docs pins clean
+.PHONY: help setup tools demo test lint unit e2e accuracy bench docs pins clean
 
 TOPOLOGY ?= agg
 WORKERS ?= 2
 ENGINE ?= vllm
 DISCOVERY ?= file
 KEEP ?=
+QUICK ?=
 # More arguments for pytest, such as ARGS='-k frontend -x'.
 ARGS ?=
 
@@ -41,6 +42,10 @@ unit: setup  ## the quick tests: everything but real Dynamo
 
 e2e: tools  ## real Dynamo, aiperf and Prometheus
 	$(PYTEST) -m e2e $(ARGS)
+
+accuracy: tools  ## is the client witness right? 20 minutes, every outage in .data/accuracy.json (QUICK=1: 3 minutes)
+	@mkdir -p .data
+	$(BIN)/python -m tests.accuracy $(if $(QUICK),--quick) --json .data/accuracy.json
 
 bench: tools  ## figures; asserts nothing
 	@for file in tests/bench/bench_*.py; do echo "== $$file"; $(BIN)/python -m "tests.bench.$$(basename "$$file" .py)"; done

@@ -39,6 +39,8 @@ class RecordStore(Protocol):
 
     def columns(self, start_ns: int, end_ns: int) -> Columns: ...
 
+    def records(self, start_ns: int, end_ns: int) -> list[Record]: ...
+
     def check(self) -> None: ...
 
 
@@ -150,6 +152,14 @@ class Ingest:
             return await asyncio.to_thread(Columns.of, inside)
         await self.flush()
         return await asyncio.to_thread(self._store.columns, begin_ns, end_ns)
+
+    async def requests(self, begin_ns: int, end_ns: int) -> list[Record]:
+        """The same requests with their ids. Raises StoreError when the store is needed and refuses."""
+        now = self._clock.now_ns()
+        if begin_ns > self._complete_after_ns:
+            return [r for r in self.recent(max(0, now - begin_ns) / 1e9, now) if r.start_ns < end_ns]
+        await self.flush()
+        return await asyncio.to_thread(self._store.records, begin_ns, end_ns)
 
     def recent_stats(self, window_seconds: float, now_ns: int, probe: str | None = None) -> RecentStats:
         """Requests that ended in the window that ends now, of one probe or of all."""

@@ -106,6 +106,18 @@ LEADER = _gauge("leader", "1 if this process runs the schedules.")
 STORE_ERRORS = _counter("store_errors_total", "Reads and writes that the store refused.")
 STORE_DROPPED = _counter("store_dropped_records_total", "Records given up because the store refused for too long.")
 SOURCE_UP = _gauge("source_up", "1 if a source of measurement answers.", "source")
+OTLP_SPANS = _counter("otlp_spans_received_total", "Spans in OTLP requests that were taken.")
+OTLP_LOGS = _counter("otlp_logs_received_total", "Log records in OTLP requests that were taken; they are not kept.")
+OTLP_REFUSED = _counter("otlp_refused_total", "OTLP requests that were not taken.", "reason")
+OTLP_ODD = _counter(
+    "otlp_odd_spans_total",
+    "Received spans that were left out (duplicate, invalid, overflow) or kept with a mark (clock).",
+    "reason",
+)
+OTLP_FORWARD_DROPPED = _counter(
+    "otlp_forward_dropped_total",
+    "Spans and log records that were not forwarded: the queue was full, or refused upstream.",
+)
 BUILD_INFO = _gauge("build_info", "Always 1.", "version", "deployment")
 
 METRICS: tuple[MetricSpec, ...] = (
@@ -113,6 +125,7 @@ METRICS: tuple[MetricSpec, ...] = (
     *(FAULT_ACTIVE, FAULT_RUNS, FAULT_RECOVERY, FAULT_ERROR_WINDOW, FAULT_FAILED, FAULT_LAST, FAULT_MET),
     *(SCHEDULE_NEXT, SCHEDULE_SKIPPED, INCIDENTS, INCIDENT_ACTIVE, STOPPED, LEADER),
     *(STORE_ERRORS, STORE_DROPPED, SOURCE_UP, BUILD_INFO),
+    *(OTLP_SPANS, OTLP_LOGS, OTLP_REFUSED, OTLP_ODD, OTLP_FORWARD_DROPPED),
 )
 
 _SLOW = (ErrorClass.SLOW_FIRST_TOKEN, ErrorClass.SLOW_GAP, ErrorClass.SLOW_TOTAL)

@@ -25,12 +25,13 @@ from monitor.guard import Rule
 from monitor.metric_names import METRICS, OUTCOME_ERRORS, Kind, MetricSpec
 from monitor.model import Incident, Phase, Run, Verdict, WitnessReport
 from monitor.otlp import metric_push, resource
+from monitor.trace.refusal import Oddity, Reason
 from probes.record import Gap, Outcome, Record
 
 SHUTDOWN_MILLISECONDS = 2_000
 _RUNS_REMEMBERED = 1_000
 _ACTING = frozenset({Phase.INJECTED, Phase.EFFECTIVE})
-_WITNESSES = ("client", "server")
+_WITNESSES = ("client", "server", "trace")
 
 
 class Metrics:
@@ -172,6 +173,28 @@ class Metrics:
         """Records were given up."""
         self._add(names.STORE_DROPPED, count)
 
+    # --- the OTLP receiver ------------------------------------------------------------------
+
+    def otlp_spans(self, count: int) -> None:
+        """Spans were taken."""
+        self._add(names.OTLP_SPANS, count)
+
+    def otlp_logs(self, count: int) -> None:
+        """Log records were taken."""
+        self._add(names.OTLP_LOGS, count)
+
+    def otlp_refused(self, reason: str) -> None:
+        """A request was refused; `reason` is from a closed list."""
+        self._add(names.OTLP_REFUSED, 1, reason=reason)
+
+    def otlp_odd_spans(self, oddity: str, count: int) -> None:
+        """Spans were left out or marked; `oddity` is from a closed list."""
+        self._add(names.OTLP_ODD, count, reason=oddity)
+
+    def otlp_forward_dropped(self, count: int) -> None:
+        """Spans or log records were not forwarded."""
+        self._add(names.OTLP_FORWARD_DROPPED, count)
+
     # --- inside -----------------------------------------------------------------------------
 
     def _add(self, metric: MetricSpec, amount: float, **labels: str) -> None:
@@ -197,6 +220,7 @@ class Metrics:
             self._set(metric, 0)
         for metric in (names.INCIDENTS, names.STORE_ERRORS, names.STORE_DROPPED):
             self._add(metric, 0)
+        self._start_otlp()
         for probe in probes:
             self.set_probe({"name": probe, "up": False})
             self._add(names.PROBE_GAP, 0, probe=probe)
@@ -210,6 +234,14 @@ class Metrics:
                 self._add(names.SCHEDULE_SKIPPED, 0, schedule=schedule, reason=rule.value)
         for source in sources:
             self._set(names.SOURCE_UP, 0, source=source)
+
+    def _start_otlp(self) -> None:
+        for metric in (names.OTLP_SPANS, names.OTLP_LOGS, names.OTLP_FORWARD_DROPPED):
+            self._add(metric, 0)
+        for reason in Reason:
+            self._add(names.OTLP_REFUSED, 0, reason=reason.value)
+        for oddity in Oddity:
+            self._add(names.OTLP_ODD, 0, reason=oddity.value)
 
     def _start_fault(self, fault: str, component: str) -> None:
         self._set(names.FAULT_ACTIVE, 0, fault=fault, component=component)

@@ -106,6 +106,18 @@ class WitnessReport(Model):
     requests_in_flight_at_injection: int | None = None
     tokens_lost: int | None = None
     errors: dict[str, int] = Field(default_factory=dict)
+    migrated_requests: int | None = None
+    """Trace witness: requests that were routed again, whether or not that saved them."""
+    retried_requests: int | None = None
+    """Of these, the ones that were sent elsewhere before an answer had begun."""
+    cancelled_requests: int | None = None
+    """Trace witness: requests that the server saw given up by the client."""
+    died_in: dict[str, int] = Field(default_factory=dict)
+    """Trace witness: how many of the failed requests ended where: frontend, route, prefill, decode, unknown."""
+    died_on: dict[str, int] = Field(default_factory=dict)
+    """... and on the way to, or on, which instance."""
+    failed_traces: tuple[str, ...] = ()
+    """Trace ids of failed requests, for any trace store; the first ones where there are many."""
     stretches: tuple[Stretch, ...] = ()
     baseline_requests: int | None = None
     baseline_bad_ratio: float | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from faults.base import Fault, FaultError, Objectives
 from faults.entry import FaultEntry
 from faults.targets.state import INSTANCES_FILE, StateReader
 from monitor.problem import Finding, near, path_text, shown
+from monitor.sense_listen import listen_findings
 from monitor.sense_timing import timing_findings
 from monitor.settings import Settings
 from monitor.yamlfile import Location
@@ -211,17 +211,12 @@ def _run(scene: Scene) -> Iterator[Finding]:
             yield Finding(("prometheus", "rate_window_seconds"), what, f"at least {least:g}", uses)
 
 
-def _api(scene: Scene) -> Iterator[Finding]:
-    api = scene.settings.api
-    at = ("api", "listen")
-    host, colon, port = api.listen.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= 65535):
-        yield Finding(at, f"{shown(api.listen)} is not an address", "host:port, such as 127.0.0.1:8600")
-    elif not is_loopback(host) and api.token_env is None:
-        what = f"{host} is reachable from other machines and no token is configured"
-        yield Finding(at, what, "set api.token_env, or listen on 127.0.0.1", (("api", "token_env"),))
-    if api.token_env is not None:
-        yield from _variable(scene, api.token_env, ("api", "token_env"))
+def _listen(scene: Scene) -> Iterator[Finding]:
+    yield from listen_findings(scene.settings)
+    for name in ("api", "traces"):
+        variable = getattr(getattr(scene.settings, name), "token_env", None)
+        if variable is not None:
+            yield from _variable(scene, variable, (name, "token_env"))
 
 
 def _store(scene: Scene) -> Iterator[Finding]:
@@ -236,17 +231,6 @@ def _store(scene: Scene) -> Iterator[Finding]:
 def _variable(scene: Scene, name: str, at: Location) -> Iterator[Finding]:
     if not scene.env.get(name):
         yield Finding(at, f"the environment variable {name} is not set", "set it before the service starts")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address to listen on."""
-    name = host.strip("[]").lower()
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _twice(section: str, names: Iterable[str]) -> Iterator[Finding]:
@@ -267,6 +251,6 @@ CHECKS: tuple[Callable[[Scene], Iterator[Finding]], ...] = (
     _faults,
     _schedules,
     _run,
-    _api,
+    _listen,
     _store,
 )

@@ -27,10 +27,11 @@ from monitor.status import probe_status, status_of
 from monitor.store.errors import StoreError
 from monitor.store.store import Store
 from monitor.telemetry import RunTracer
+from monitor.trace.receiver import Receiver
 from monitor.wiring import make_target, store_url
 from monitor.witnesses import ServiceWitnesses
 from probes.probe import Probe
-from probes.record import Gap, InFlight, ProbeEvent
+from probes.record import Gap, InFlight, ProbeEvent, Record
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +54,13 @@ class Service:
             probes=[p.name for p in settings.probes],
             faults={name: _component(entry.fault) for name, entry in self.entries.items()},
             schedules=[s.name for s in settings.schedules],
-            sources=["prometheus"] if settings.prometheus else [],
+            sources=[*(["prometheus"] if settings.prometheus else []), *(["otlp"] if settings.traces else [])],
         )
         self.tracer = RunTracer()
         self.ingest = Ingest(self.store, self.metrics, self.clock)
         self.target: Target | None = make_target(settings)
         self.server = self._make_server()
+        self.receiver = Receiver(settings.traces, self.metrics) if settings.traces else None
         self.sources: dict[str, dict[str, Any]] = {}
         self.watch = IncidentWatch()
         self._gaps: list[Gap] = []
@@ -75,18 +77,25 @@ class Service:
             )
             for spec in settings.probes
         ]
+        self.witnesses = self._make_witnesses()
         self.engine = self._make_engine()
         self.scheduler = Scheduler(settings.schedules, self._fire, on_skip=self.metrics.schedule_skipped)
 
     # --- life -------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Put back what was left, then load, then schedules. Raises StoreError when results cannot be kept."""
+        """Put back what was left, then load, then schedules.
+
+        Raises StoreError when results cannot be kept, OSError when the receiver cannot listen.
+        """
         await self.ingest.start()
         self.watch = IncidentWatch(await asyncio.to_thread(self.store.open_incident))
         left = await self.engine.start()
         for run in left:
             log.warning("run %s of an earlier process: %s", run.id, run.reason)
+        if self.receiver is not None:
+            await self.receiver.start()
+            log.info("OTLP is received at %s", self.receiver.addresses)
         for probe in self.probes:
             await probe.start()
         self._tasks = [
@@ -102,11 +111,14 @@ class Service:
             self.scheduler.stop()
         except SchedulerNotRunningError:
             log.debug("stopped before the scheduler had started")
+        self.witnesses.in_hurry = True
         await self.engine.shutdown(reason)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(p.stop() for p in self.probes), return_exceptions=True)
+        if self.receiver is not None:
+            await self.receiver.stop()
         await self.ingest.close()
         if self.target is not None:
             await self.target.close()
@@ -148,22 +160,25 @@ class Service:
         spec = self.settings.prometheus
         return ServerWitness(spec, baseline_seconds=self.settings.run.baseline_seconds) if spec else None
 
-    def _make_engine(self) -> Engine:
-        settings = self.settings
-        witnesses = ServiceWitnesses(
-            specs=settings.probes,
-            run_spec=settings.run,
+    def _make_witnesses(self) -> ServiceWitnesses:
+        return ServiceWitnesses(
+            specs=self.settings.probes,
+            run_spec=self.settings.run,
             clock=self.clock,
             records=self.ingest,
             in_flight=self.in_flight,
             gaps=self.gaps_since,
             server=self.server,
+            traces=self.receiver,
         )
+
+    def _make_engine(self) -> Engine:
+        settings = self.settings
         parts = Parts(
             clock=self.clock,
             save=self.store.save_run,
             target=self.target,
-            witnesses=witnesses,
+            witnesses=self.witnesses,
             spec=settings.run,
             state_root=settings.data_dir.absolute() / "runs",
             on_change=self._run_changed,
@@ -183,6 +198,8 @@ class Service:
     def _take(self, event: ProbeEvent) -> None:
         if isinstance(event, Gap):
             self._remember_gap(event)
+        elif isinstance(event, Record) and self.receiver is not None:
+            self.receiver.know(event.request_id)
         self.ingest.take(event)
 
     def _remember_gap(self, gap: Gap) -> None:
@@ -294,11 +311,18 @@ class Service:
         self.metrics.incident(change)
 
     async def _check_sources(self) -> None:
-        if self.server is None:
-            return
-        up, reason = await self.server.up()
-        self.sources["prometheus"] = {"up": up, "reason": reason}
-        self.metrics.source_up("prometheus", up)
+        if self.receiver is not None:
+            # Requests that are still in flight have spans already, which must not be forgotten meanwhile.
+            for one in self.in_flight():
+                self.receiver.know(one.request_id)
+            self.receiver.sweep()
+            self._tell_source("otlp", *self.receiver.up)
+        if self.server is not None:
+            self._tell_source("prometheus", *await self.server.up())
+
+    def _tell_source(self, name: str, up: bool, reason: str) -> None:
+        self.sources[name] = {"up": up, "reason": reason}
+        self.metrics.source_up(name, up)
 
     async def _keep_house(self) -> None:
         now = self.clock.now_ns()

@@ -66,6 +66,37 @@ class PrometheusSpec(Section):
     timeout_seconds: float = Field(default=5.0, gt=0, description="Longest wait for one query.")
 
 
+class TracesSpec(Section):
+    """The trace witness's source: an OTLP receiver in the service."""
+
+    grpc_listen: str | None = Field(
+        default=None, description="host:port for OTLP over gRPC, such as 127.0.0.1:4317; off by default."
+    )
+    http_listen: str | None = Field(
+        default=None, description="host:port for OTLP over HTTP with protobuf, such as 127.0.0.1:4318; off by default."
+    )
+    token_env: str | None = Field(
+        default=None,
+        description="Environment variable that holds the bearer token which senders must give; required beyond loopback.",
+    )
+    forward_to: HttpUrl | None = Field(
+        default=None,
+        description="OTLP/HTTP collector, without /v1/traces, to which everything received is sent on unchanged.",
+    )
+    forward_queue_spans: int = Field(
+        default=20_000, ge=1, description="Spans and log records that wait for forward_to; beyond that the oldest go."
+    )
+    max_body_bytes: int = Field(
+        default=4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest body taken, also when unpacked."
+    )
+    keep_minutes: float = Field(
+        default=60.0, gt=0, description="How long traces of probe requests stay in memory; they are not stored on disk."
+    )
+    span_delay_seconds: float = Field(
+        default=3.0, ge=0, le=60, description="Longest wait at the end of a run for spans that are still on their way."
+    )
+
+
 class SteadyState(Section):
     """What must hold before a run may begin."""
 
@@ -179,6 +210,7 @@ class Settings(BaseSettings):
     deployment: DeploymentSpec = Field(description="The system under test.")
     probes: Probes = Field(description="Continuous loads.")
     prometheus: PrometheusSpec | None = Field(default=None, description="Server witness; absent without it.")
+    traces: TracesSpec | None = Field(default=None, description="Trace witness; absent without it.")
     faults: dict[FaultName, ConfiguredEntry] = Field(
         default_factory=dict,
         description="Further catalogue entries, and objectives for built-in ones by the same name.",

@@ -229,5 +229,5 @@ class Probe:
     def _in_flight(self, segment: Segment) -> list[InFlight]:
         return [
             InFlight(self.spec.name, segment.number, s.number, s.request_id, self._from_monotonic(s.at_ns))
-            for s in segment.tail.books.in_flight.values()
+            for s in segment.tail.books.unrecorded
         ]

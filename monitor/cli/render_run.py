@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from monitor.cli.figures import (
@@ -138,14 +138,23 @@ _ROWS: tuple[Row, ...] = (
     ("of these cut short", lambda w, _: number(w.truncated_requests)),
     ("slow", lambda w, _: number(w.slow_requests)),
     ("lost from sight", lambda w, _: number(w.lost_requests)),
+    ("migrated", lambda w, _: number(w.migrated_requests)),
+    ("of these before an answer", lambda w, _: number(w.retried_requests)),
+    ("given up by the client", lambda w, _: number(w.cancelled_requests)),
+    ("died in", lambda w, _: _counted(w.died_in)),
+    ("died on", lambda w, _: _counted(w.died_on)),
     ("in flight at injection", lambda w, _: number(w.requests_in_flight_at_injection)),
     ("tokens lost", lambda w, _: number(w.tokens_lost)),
-    ("errors", lambda w, _: words(f"{name} {count}" for name, count in w.errors.items())),
+    ("errors", lambda w, _: _counted(w.errors)),
     ("bad stretches", lambda w, _: number(len(w.stretches)) if w.stretches else NOTHING),
     ("baseline", lambda w, _: _baseline(w)),
     ("during", lambda w, _: words([_latency(w.during_latency_seconds), _rate(w.during_rate)])),
     ("resolution", lambda w, _: w.resolution.text),
 )
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return words(f"{name} {count}" for name, count in counts.items())
 
 
 def _baseline(report: WitnessReport) -> str:

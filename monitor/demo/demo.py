@@ -6,7 +6,7 @@ import json
 import signal
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -74,8 +74,9 @@ def _demo(options: Options, folder: Path, screen: Screen) -> int:
 def _start(
     options: Options, tools: Tools, folder: Path, screen: Screen, parts: ExitStack
 ) -> tuple[Deployment, Service]:
-    deployment = parts.enter_context(Deployment(options.topology, tools, folder / "deployment", screen.say))
-    (port,) = free_ports(1)
+    port, otlp_port = free_ports(2)
+    topology = replace(options.topology, otlp_endpoint=f"http://127.0.0.1:{otlp_port}")
+    deployment = parts.enter_context(Deployment(topology, tools, folder / "deployment", screen.say))
     prometheus = None
     if tools.prometheus is not None:
         targets = (*deployment.scrape_targets, ScrapeTarget("aftershock", f"127.0.0.1:{port}"))
@@ -88,6 +89,7 @@ def _start(
         prometheus=prometheus.url if prometheus else None,
         port=port,
         data_dir=folder / "monitor" / "data",
+        otlp=f"127.0.0.1:{otlp_port}",
     )
     service = parts.enter_context(Service(config, folder / "monitor", screen.say))
     screen.title("waiting for aiperf to send")

@@ -47,8 +47,9 @@ def configuration(
     prometheus: str | None,
     port: int,
     data_dir: Path,
+    otlp: str | None = None,
 ) -> dict[str, Any]:
-    """The monitor's configuration, as it would stand in a file."""
+    """The monitor's configuration, as it would stand in a file; `otlp` is host:port for the deployment's spans."""
     config: dict[str, Any] = {
         "data_dir": str(data_dir),
         "deployment": {
@@ -81,4 +82,6 @@ def configuration(
     }
     if prometheus is not None:
         config["prometheus"] = {"url": prometheus, "preset": "dynamo", "scrape_interval_seconds": SCRAPE_SECONDS}
+    if otlp is not None:
+        config["traces"] = {"http_listen": otlp}
     return config

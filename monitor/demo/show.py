@@ -118,6 +118,7 @@ HEAD = (
     "verdict",
     "evidence",
     "failed requests",
+    "died in (traces)",
     "error window",
     "recovery from effect",
     "recovery from revert",
@@ -142,12 +143,20 @@ def row(run: Run) -> list[str]:
         str(run.verdict or run.phase),
         evidence,
         failed,
+        died(run.witness("trace")),
         seconds(client, client.error_window_seconds if client else None),
         seconds(client, client.recovery_from_effect_seconds if client else None),
         seconds(client, client.recovery_from_revert_seconds if client else None),
         resolution(client),
         objectives(run),
     ]
+
+
+def died(trace: WitnessReport | None) -> str:
+    """Where the failed requests ended, by their traces."""
+    if trace is None or not trace.died_in:
+        return "-"
+    return ", ".join(f"{place} {count}" for place, count in trace.died_in.items())
 
 
 def seconds(client: WitnessReport | None, value: float | None) -> str:

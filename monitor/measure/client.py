@@ -54,7 +54,8 @@ class Progress:
     """Whether a run may stop waiting."""
 
     settled: bool
-    """Recovery (or the absence of impact) has held, and the hold time has passed since the fault ended."""
+    """Recovery (or the absence of impact) has held, the hold time has passed since the fault ended, and no request
+    hangs: one that will fail is not counted before it has."""
     impact_seen: bool
     bad_since: int | None
     """Begin of the stretch that has seen no good request yet."""
@@ -113,16 +114,23 @@ def progress(
     passed = times.observed_until >= times.fault_end + round(settings.hold_seconds * SECOND)
     bad = [v.window.stretches[-1][0] for v in waiting if v.window.hurt and v.window.good_since is None]
     hurt = any(v.window.hurt for v in views)
+    hanging = sum(v.seen.hanging for v in views)
     return Progress(
-        settled=bool(views) and not waiting and passed,
+        settled=bool(views) and not waiting and passed and not hanging,
         impact_seen=hurt,
         bad_since=min(bad, default=None),
-        reason=_reason(views, waiting, times, hurt=hurt, passed=passed),
+        reason=_reason(views, waiting, times, hurt=hurt, passed=passed, hanging=hanging),
     )
 
 
 def _reason(
-    views: Sequence[ProbeView], waiting: Sequence[ProbeView], times: RunTimes, *, hurt: bool, passed: bool
+    views: Sequence[ProbeView],
+    waiting: Sequence[ProbeView],
+    times: RunTimes,
+    *,
+    hurt: bool,
+    passed: bool,
+    hanging: int,
 ) -> str:
     if not views:
         return "no probe"
@@ -137,7 +145,8 @@ def _reason(
         return f"probe {waiting[0].name}: no impact so far, waiting for enough requests after the fault"
     if not passed:
         return "the hold time after the fault has not passed"
-    return "recovery has held" if hurt else "no impact"
+    settled = "recovery has held" if hurt else "no impact"
+    return settled if not hanging else f"{hanging} requests hang, and how they end has to be counted"
 
 
 def _views(

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from monitor.model import Phase, Run, Verdict
+from monitor.model import Phase, Run, Verdict, WitnessReport
 from tests.cli.conftest import STATUS, T0, Cli, Stub, make_run
 
 CONFIG = """
@@ -80,6 +80,23 @@ class TestRuns:
         assert "connection_refused 5, stream_cut 2" in out
         assert "pid 77 gone, SIGKILL (waitpid)" in out
         assert "the clock was steady" in out
+
+    def test_show_tells_what_the_traces_explain(self, stub: Stub, cli: Cli) -> None:
+        run = make_run()
+        trace = WitnessReport(
+            witness="trace",
+            status="ok",
+            migrated_requests=5,
+            retried_requests=2,
+            lost_requests=3,
+            died_in={"decode": 4, "route": 45},
+            died_on={"worker-0 4711": 49},
+        )
+        others = tuple(w for w in run.witnesses if w.witness != "trace")
+        stub.runs["a"] = run.model_copy(update={"witnesses": (*others, trace)})
+        out = cli("runs", "show", "r00").out
+        for part in ("migrated", "decode 4, route 45", "worker-0 4711 49", "lost from sight"):
+            assert part in out
 
     def test_a_censored_duration_is_a_lower_bound(self, stub: Stub, cli: Cli) -> None:
         run = make_run()

@@ -91,6 +91,3 @@ def test_the_only_worker_is_killed_in_the_middle_of_streams(
     assert client["errors"]["stream_error"] >= cut_ours, "every cut stream has its own class"
     assert len(cut_plain) >= ENOUGH_IN_FLIGHT
     assert len(called_good) >= ENOUGH_IN_FLIGHT, "plain aiperf calls them a success"
-    # The only ones that it notices are those that were cut before their first token.
-    noticed = [e["error"]["type"] for e in cut_plain if "error" in e]
-    assert set(noticed) <= {"InvalidInferenceResultError"}, noticed

@@ -301,6 +301,17 @@ def test_progress_sees_a_hang_long_before_its_timeout() -> None:
     assert (seen.impact_seen, seen.bad_since) == (True, at(1))
 
 
+def test_progress_waits_until_hanging_requests_can_be_counted() -> None:
+    """Overdue they are bad, and recovery can be seen behind them; whether they fail shows with their timeout."""
+    hung = load(1, 2, outage(1, 2), latency=30 * S)
+    records = [*load(-30, 1), *hung, *load(2, 60)]
+
+    waiting = look(records, times(20))
+    assert (waiting.settled, waiting.reason) == (False, "10 requests hang, and how they end has to be counted")
+    assert look(records, times(32)).settled is True
+    assert measure(records, times(32))[0].failed_requests == 10
+
+
 def test_what_ended_after_the_observation_is_not_known_yet() -> None:
     records = load(-30, 60, outage(2, 7), latency=4 * S)
     early = measure(records, times(5), judge=Judge(), overdue=60 * S)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import fields, replace
 from itertools import pairwise
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.measure.client import RunTimes
+from monitor.measure.client import RunTimes, measure_client
+from monitor.measure.columns import Columns
 from monitor.measure.windows import union
 from monitor.model import Verdict, WitnessReport
 from probes.record import Gap, Outcome, Record
@@ -71,6 +73,28 @@ def test_order_of_arrival_changes_nothing(records: list[Record], random: Any) ->
     shuffled = list(records)
     random.shuffle(shuffled)
     assert reports(shuffled) == reports(records)
+
+
+@FEW
+@given(runs(), st.lists(st.integers(0, 4), min_size=200, max_size=200), st.randoms(use_true_random=False))
+def test_batches_in_any_order_change_nothing(records: list[Record], batch_of: list[int], random: Any) -> None:
+    """Records reach the witness from memory and from the store, in batches of any size."""
+    batches: list[list[Record]] = [[] for _ in range(5)]
+    for record, number in zip(records, itertools.cycle(batch_of), strict=False):
+        batches[number].append(record)
+    random.shuffle(batches)
+    columns = Columns.concat([Columns.of(batch) for batch in batches])
+    intervals = {r.probe: INTERVAL for r in records}
+    given_in_batches = measure_client(
+        columns,
+        times=RUN,
+        in_flight=[],
+        gaps=[],
+        intervals_ns=intervals,
+        overdue_ns=dict.fromkeys(intervals, 5 * S),
+        settings=JUDGE,
+    )
+    assert given_in_batches == reports(records)
 
 
 @FEW

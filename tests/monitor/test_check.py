@@ -499,6 +499,70 @@ def test_everything_else_does(path: Path, listen: str) -> None:
     assert "no token" in found[0]
 
 
+TRACES = [
+    ("{}", "traces: listens nowhere; set http_listen or grpc_listen, or take the section out"),
+    (
+        "{http_listen: nowhere}",
+        'traces.http_listen: "nowhere" is not an address; host:port, such as 127.0.0.1:4318',
+    ),
+    (
+        "{grpc_listen: '127.0.0.1:70000'}",
+        'traces.grpc_listen: "127.0.0.1:70000" is not an address; host:port, such as 127.0.0.1:4317',
+    ),
+    (
+        "{grpc_listen: '127.0.0.1:4317', http_listen: '127.0.0.1:4317'}",
+        "traces.http_listen: port 4317 is that of traces.grpc_listen already; ports must differ",
+    ),
+    (
+        "{http_listen: '127.0.0.1:8600'}",
+        "traces.http_listen: port 8600 is that of api.listen already; ports must differ",
+    ),
+    (
+        "{http_listen: '0.0.0.0:4318'}",
+        "traces.http_listen: 0.0.0.0 is reachable from other machines and no token is configured; set traces.token_env, or listen on 127.0.0.1",
+    ),
+    (
+        "{http_listen: '0.0.0.0:4318', token_env: NO_SUCH}",
+        "traces.token_env: the environment variable NO_SUCH is not set; set it before the service starts",
+    ),
+    (
+        "{http_listen: '127.0.0.1:4318', forward_to: 'http://localhost:4318'}",
+        'traces.forward_to: "http://localhost:4318" is this receiver itself; the address of another collector',
+    ),
+    (
+        "{http_listen: '127.0.0.1:4318', forward_to: 'http://tempo:4318/v1/traces'}",
+        'traces.forward_to: "http://tempo:4318/v1/traces" names one signal; the address without /v1/traces, such as http://tempo:4318',
+    ),
+    (
+        "{http_listen: '127.0.0.1:4318', forward_to: 'http://tempo:99999'}",
+        'traces.forward_to: "http://tempo:99999" is not an address; such as http://tempo:4318',
+    ),
+    (
+        "{http_listen: '127.0.0.1:4318', max_body_byte: 9}",
+        "traces.max_body_byte: unknown key; did you mean max_body_bytes?",
+    ),
+]
+
+
+@pytest.mark.parametrize(("section", "line"), TRACES)
+def test_mistakes_in_where_traces_are_received(path: Path, section: str, line: str) -> None:
+    (found,) = lines(path, GOOD + f"traces: {section}\n")
+    assert found.partition(": ")[2] == line
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "{http_listen: '127.0.0.1:4318', forward_to: 'http://127.0.0.1:14318'}",
+        "{grpc_listen: '127.0.0.1:0', http_listen: '127.0.0.1:0'}",
+        "{http_listen: '[::1]:4318', forward_to: 'https://[fd00::1]/otlp'}",
+        "{http_listen: '0.0.0.0:4318', token_env: SECRET}",
+    ],
+)
+def test_receivers_that_are_fine(path: Path, section: str) -> None:
+    assert lines(path, GOOD + f"traces: {section}\n", {"SECRET": "x"}) == []
+
+
 @pytest.mark.parametrize("name", ["recovery_seconds", "error_window_seconds"])
 def test_an_objective_of_zero_asks_for_no_impact_and_can_be_met(path: Path, name: str) -> None:
     assert lines(path, GOOD.replace("recovery_seconds: 30", f"{name}: 0")) == []

@@ -48,6 +48,11 @@ DESIGN = {
     "aftershock_store_errors_total": set(),
     "aftershock_source_up": {"source"},
     "aftershock_build_info": {"version", "deployment"},
+    "aftershock_otlp_spans_received_total": set(),
+    "aftershock_otlp_logs_received_total": set(),
+    "aftershock_otlp_refused_total": {"reason"},
+    "aftershock_otlp_odd_spans_total": {"reason"},
+    "aftershock_otlp_forward_dropped_total": set(),
 }
 """The names that users meet, by the design."""
 

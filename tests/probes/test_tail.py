@@ -72,14 +72,17 @@ def test_a_request_is_in_flight_then_a_record(tmp_path: Path) -> None:
     files.write(journal=journal_start(0, 100))
     assert files.tail.poll(0) == ([100], [])
     assert set(files.tail.books.in_flight) == {"r0"}
+    assert [s.request_id for s in files.tail.books.unrecorded] == ["r0"]
     files.write(journal=journal_end(0, 200)[:-9])
     assert files.poll() == []
     files.write(journal=journal_end(0, 200)[-9:])
     assert files.poll() == []  # aiperf's own line is awaited
+    assert not files.tail.books.in_flight
+    assert [s.request_id for s in files.tail.books.unrecorded] == ["r0"]  # and nobody may overlook it meanwhile
     files.write(export=export(0))
     (record,) = files.poll()
     assert (record.start_ns, record.end_ns, record.outcome) == (100, 200, Outcome.GOOD)
-    assert not files.tail.books.in_flight
+    assert not files.tail.books.unrecorded
 
 
 def test_a_line_that_aiperf_never_writes_is_not_waited_for_longer_than_two_seconds(tmp_path: Path) -> None:

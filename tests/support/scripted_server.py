@@ -75,6 +75,8 @@ class Served:
     end_ns: int | None = None
     tokens_sent: int = 0
     status: int | None = None
+    whole: bool = False
+    """The answer went out as a healthy server would send it, however slowly."""
 
     @property
     def request_id(self) -> str:
@@ -83,6 +85,7 @@ class Served:
 
 @dataclass(slots=True)
 class _Exchange:
+    reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     behaviour: Behaviour
     served: Served
@@ -172,10 +175,11 @@ class ScriptedServer:
             await _plain(writer, 200, self._page(path))
             return keep_alive
         body = json.loads(raw)
-        behaviour = self._queue.popleft() if self._queue else self.behaviour
+        behaviour = self._queue.popleft() if self._queue else self._behave()
         served = Served(behaviour.mode, path, headers, body, time.monotonic_ns())
-        self.requests.append(served)
+        self._began(served)
         exchange = _Exchange(
+            reader,
             writer,
             behaviour,
             served,
@@ -188,7 +192,20 @@ class ScriptedServer:
             await _answer(exchange)
         finally:
             served.end_ns = time.monotonic_ns()
+            self._ended(served)
         return keep_alive
+
+    # What a server with a purpose of its own may want to decide or to know.
+
+    def _behave(self) -> Behaviour:
+        """What the next request meets."""
+        return self.behaviour
+
+    def _began(self, served: Served) -> None:
+        self.requests.append(served)
+
+    def _ended(self, served: Served) -> None:
+        """Everything about the request is known now."""
 
     def _page(self, path: str) -> str:
         if path.startswith("/v1/models"):
@@ -202,7 +219,7 @@ async def _answer(x: _Exchange) -> None:
         _end(x.writer, reset=mode is Mode.RESET_BEFORE)
         raise _HangUpError
     if mode is Mode.HANG:
-        await _until_gone(x.writer)
+        await _until_gone(x)
     if mode is Mode.SLOW_FIRST:
         await asyncio.sleep(x.behaviour.delay_seconds)
     x.served.status = x.behaviour.status if mode is Mode.HTTP_STATUS else 200
@@ -214,6 +231,8 @@ async def _answer(x: _Exchange) -> None:
     else:
         await _unary(x)
 
+
+WHOLE = frozenset({Mode.GOOD, Mode.SLOW_FIRST, Mode.SLOW_TOKENS})
 
 ERROR = {"error": {"message": "Internal server error", "type": "internal_server_error", "code": 500}}
 
@@ -245,6 +264,7 @@ async def _stream(x: _Exchange) -> None:
         _frame(x.writer, "[DONE]")
     x.writer.write(b"0\r\n\r\n")
     await x.writer.drain()
+    x.served.whole = mode in WHOLE
 
 
 async def _break_mid(x: _Exchange) -> None:
@@ -253,7 +273,7 @@ async def _break_mid(x: _Exchange) -> None:
         _end(x.writer, reset=mode is Mode.RESET_MID)
         raise _HangUpError
     if mode is Mode.HANG_MID:
-        await _until_gone(x.writer)
+        await _until_gone(x)
     if mode is Mode.SLOW_TOKENS:
         await asyncio.sleep(x.behaviour.delay_seconds)
     if mode is Mode.ERROR_EVENT:
@@ -279,6 +299,7 @@ async def _unary(x: _Exchange) -> None:
         body["usage"] = {"prompt_tokens": 7, "completion_tokens": count, "total_tokens": 7 + count}
     x.served.tokens_sent = count
     await _plain(x.writer, 200, json.dumps(body))
+    x.served.whole = mode in WHOLE
 
 
 def _chunk(x: _Exchange, text: str, finish: str | None) -> dict[str, Any]:
@@ -303,14 +324,13 @@ async def _plain(writer: asyncio.StreamWriter, status: int, body: str) -> None:
     await writer.drain()
 
 
-async def _until_gone(writer: asyncio.StreamWriter) -> None:
+async def _until_gone(x: _Exchange) -> None:
     """Keep the connection open and silent until the client leaves; at most ten minutes."""
-    await writer.drain()
-    transport = writer.transport
-    for _ in range(12_000):
-        if transport.is_closing():
-            break
-        await asyncio.sleep(0.05)
+    await x.writer.drain()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(600):
+            while await x.reader.read(1024):
+                pass
     raise _HangUpError
 
 

@@ -1,0 +1,307 @@
+"""The whole of a run: every target with its figure, the tables, the JSON. Pure."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from monitor.model import Verdict
+from tests.accuracy.controls import Control, upper_bound
+from tests.accuracy.plan import KINDS, Plan
+from tests.accuracy.truth import Compared, plain_would_count
+
+SHARE_WANTED = 0.99
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One line of the issue, and whether it was met."""
+
+    what: str
+    figure: str
+    met: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Everything that was found out."""
+
+    plan: Plan
+    outages: tuple[Compared, ...]
+    controls: tuple[Control, ...]
+    strays: tuple[str, ...]
+    """A line for each request that was called bad though no outage harmed it, or harmed though no outage acted."""
+    alert_source: str
+    machine: str
+
+    @property
+    def touched(self) -> list[Compared]:
+        return [o for o in self.outages if o.touched]
+
+    @property
+    def untouched(self) -> list[Compared]:
+        return [o for o in self.outages if not o.touched]
+
+
+def targets(result: Result) -> list[Target]:
+    """Met or not; those about the size of the run are asked only of a full one."""
+    plan, touched, untouched = result.plan, result.touched, result.untouched
+    equal = sum(o.counts_equal for o in result.outages)
+    right = sum(o.verdict_right for o in touched)
+    silent = sum(o.verdict_right and o.counted_failed == 0 and o.impact_error_seconds is None for o in untouched)
+    conclusive = [c for c in result.controls if c.conclusive]
+    false = sum(c.false_finding for c in result.controls)
+    wobbled = sum(c.wobble for c in result.controls)
+    bound = upper_bound(sum(c.false_finding for c in conclusive), len(conclusive))
+    met = [
+        _edges("impact", [o.edges_met()[0] for o in touched]),
+        _edges("recovery", [o.edges_met()[1] for o in touched]),
+        _edges("both edges", [all(o.edges_met()) for o in touched]),
+        Target(
+            "the same requests counted as failed and slow, id by id",
+            f"{equal} of {len(result.outages)}",
+            equal == len(result.outages),
+        ),
+        Target(
+            "touched outages: recovered (inconclusive where the probe told of a gap)",
+            f"{right} of {len(touched)}",
+            right == len(touched),
+        ),
+        Target(
+            "untouched outages: no_impact, and no figure", f"{silent} of {len(untouched)}", silent == len(untouched)
+        ),
+        Target(
+            "requests called bad that no outage harmed",
+            str(len(result.strays)),
+            not result.strays,
+        ),
+        Target(
+            "false findings in control runs",
+            f"{false} of {len(result.controls)} ({wobbled} with a wobble, {len(result.controls) - len(conclusive)} inconclusive); "
+            f"rate below {bound:.2%} with 95 % confidence",
+            false == 0 and bool(result.controls),
+        ),
+    ]
+    if not plan.quick:
+        met.append(_enough("outages", len(result.outages), plan.least_outages))
+        met.append(_enough("conclusive control runs", len(conclusive), plan.least_controls))
+    return met
+
+
+def _edges(what: str, good: Sequence[bool]) -> Target:
+    share = sum(good) / len(good) if good else 0.0
+    return Target(
+        f"{what} within one probe gap + 50 ms, of touched outages",
+        f"{sum(good)} of {len(good)} ({share:.1%})",
+        share >= SHARE_WANTED,
+    )
+
+
+def _enough(what: str, number: int, least: int) -> Target:
+    return Target(f"{what}, {least} wanted", str(number), number >= least)
+
+
+# --- tables -----------------------------------------------------------------------------------------
+
+
+def tables(result: Result) -> str:
+    """Markdown, as the README has it."""
+    parts = [
+        "The witness against the truth, by kind (windows: medians of the touched outages; edge error: measured minus true, in probe gaps):",
+        _accuracy_table(result),
+        "By request rate:",
+        _rate_table(result),
+        f"What others say of the same outages (median seconds; alert: {result.alert_source}):",
+        _beside_table(result),
+        f"The machine: {result.machine}.",
+        "Targets:",
+        *[f"- {'met' if t.met else 'MISSED'}: {t.what}: {t.figure}" for t in targets(result)],
+    ]
+    return "\n\n".join(parts[:7]) + "\n\n" + "\n".join(parts[7:]) + "\n"
+
+
+def _accuracy_table(result: Result) -> str:
+    head = [
+        "kind",
+        "n",
+        "touched",
+        "true s",
+        "measured s",
+        "impact p50/p99/max",
+        "recovery p50/p99/max",
+        "within",
+        "failed true = counted",
+        "slow true = counted",
+        "verdicts",
+    ]
+    rows = [_accuracy_row(k.name, [o for o in result.outages if o.kind == k.name]) for k in KINDS]
+    return _markdown(head, [*rows, _accuracy_row("all", result.outages)])
+
+
+def _rate_table(result: Result) -> str:
+    head = [
+        "rate",
+        "n",
+        "touched",
+        "true s",
+        "measured s",
+        "impact p50/p99/max",
+        "recovery p50/p99/max",
+        "within",
+        "failed true = counted",
+        "slow true = counted",
+        "verdicts",
+    ]
+    rates = sorted({o.rate for o in result.outages})
+    return _markdown(head, [_accuracy_row(f"{r:g}/s", [o for o in result.outages if o.rate == r]) for r in rates])
+
+
+def _accuracy_row(name: str, all_of: Sequence[Compared]) -> list[str]:
+    touched = [o for o in all_of if o.touched]
+    within = sum(all(o.edges_met()) for o in touched)
+    failed, slow = sum(o.true_failed for o in all_of), sum(o.true_slow for o in all_of)
+    equal = sum(o.counts_equal for o in all_of)
+    verdicts = Counter(o.verdict for o in all_of)
+    return [
+        name,
+        str(len(all_of)),
+        str(len(touched)),
+        _median(o.true_seconds for o in touched),
+        _median(o.measured_seconds for o in touched),
+        _spread([o.edge_errors()[0] for o in touched]),
+        _spread([o.edge_errors()[1] for o in touched]),
+        f"{within}/{len(touched)}",
+        f"{failed} = {sum(o.counted_failed for o in all_of)} in {equal}/{len(all_of)}",
+        f"{slow} = {sum(o.counted_slow for o in all_of)}",
+        ", ".join(f"{n} {v}" for v, n in verdicts.most_common()),
+    ]
+
+
+def _beside_table(result: Result) -> str:
+    head = [
+        "kind",
+        "true s",
+        "witness s",
+        "readiness s (seen)",
+        "log gap s",
+        "rate alert s (seen)",
+        "failed, true",
+        "witness",
+        "plain aiperf by its rule",
+        "plain aiperf beside: errors of harmed",
+    ]
+    rows = [_beside_row(k.name, [o for o in result.touched if o.kind == k.name]) for k in KINDS]
+    return _markdown(head, [*rows, _beside_row("all", result.touched)])
+
+
+def _beside_row(name: str, touched: Sequence[Compared]) -> list[str]:
+    plain = [o for o in touched if o.plain_errors is not None]
+    errors, harmed = sum(o.plain_errors or 0 for o in plain), sum(o.plain_harmed or 0 for o in plain)
+    return [
+        name,
+        _median(o.true_seconds for o in touched),
+        _median(o.measured_seconds for o in touched),
+        f"{_median(o.unready_seconds for o in touched)} ({sum(o.unready_seconds > 0 for o in touched)}/{len(touched)})",
+        _median(o.log_gap_seconds for o in touched),
+        f"{_median(o.alert_seconds for o in touched)} ({sum(o.alert_seconds > 0 for o in touched)}/{len(touched)})",
+        str(sum(o.true_failed for o in touched)),
+        str(sum(o.counted_failed for o in touched)),
+        str(sum(plain_would_count(o.kind, o.true_failed) for o in touched)),
+        f"{errors} of {harmed}" if plain else "-",
+    ]
+
+
+def _spread(values: Iterable[float | None]) -> str:
+    """Median (signed), 99th percentile and maximum of the magnitudes."""
+    known = [v for v in values if v is not None]
+    if not known:
+        return "-"
+    sizes = sorted(abs(v) for v in known)
+    high = sizes[min(len(sizes) - 1, math.ceil(0.99 * len(sizes)) - 1)]
+    return f"{statistics.median(known):+.2f} / {high:.2f} / {sizes[-1]:.2f}"
+
+
+def _median(values: Iterable[float | None]) -> str:
+    known = [v for v in values if v is not None]
+    return f"{statistics.median(known):.2f}" if known else "-"
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(r[i]) for r in (head, *rows)) for i in range(len(head))]
+    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in (head, *rows)]
+    return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
+
+
+def misses(result: Result) -> list[str]:
+    """One line for each outage or control that is not as it should be."""
+    lines = []
+    for o in result.outages:
+        wrong = []
+        if o.touched and not all(o.edges_met()):
+            wrong.append(
+                "edges off by "
+                + " and ".join(
+                    "?" if e is None else f"{e:+.3f} s" for e in (o.impact_error_seconds, o.recovery_error_seconds)
+                )
+            )
+        if not o.counts_equal:
+            wrong.append(
+                f"failed {o.true_failed} true, {o.counted_failed} counted; slow {o.true_slow} true, {o.counted_slow} counted"
+            )
+        if not o.verdict_right:
+            wrong.append(f"verdict {o.verdict} ({o.reason})")
+        if wrong:
+            lines.append(
+                f"outage {o.number} on {o.lane}, {o.kind}, {o.true_seconds:.3f} s, machine late by up to {o.late_seconds:.3f} s: "
+                + "; ".join(wrong)
+            )
+    lines += [
+        f"control on {c.lane}, {c.begin_ns / 1e9:.1f}: {c.report.reason}" for c in result.controls if c.false_finding
+    ]
+    lines += [
+        f"control on {c.lane}, {c.begin_ns / 1e9:.1f}, inconclusive: {c.report.reason}"
+        for c in result.controls
+        if not c.conclusive and not c.false_finding
+    ]
+    return [*lines, *result.strays]
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """Every outage and control, one object each."""
+    conclusive = [c for c in result.controls if c.conclusive]
+    false = sum(c.false_finding for c in conclusive)
+    return {
+        "quick": result.plan.quick,
+        "targets": [asdict(t) for t in targets(result)],
+        "outages": [
+            {
+                **asdict(o),
+                "touched": o.touched,
+                "edge_errors_in_gaps": o.edge_errors(),
+                "edges_met": o.edges_met(),
+                "counts_equal": o.counts_equal,
+            }
+            for o in result.outages
+        ],
+        "controls": {
+            "runs": len(result.controls),
+            "with_wobble": sum(c.wobble for c in result.controls),
+            "inconclusive": len(result.controls) - len(conclusive),
+            "false_findings": false,
+            "false_finding_rate_upper_95": upper_bound(false, len(conclusive)),
+            "by_rate": {
+                f"{r:g}": sum(c.rate == r for c in result.controls) for r in sorted({c.rate for c in result.controls})
+            },
+        },
+        "untouched": {
+            "runs": len(result.untouched),
+            "no_impact": sum(o.verdict == Verdict.NO_IMPACT for o in result.untouched),
+        },
+        "strays": result.strays,
+        "alert_source": result.alert_source,
+        "machine": result.machine,
+    }
