@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from faults.catalogue import builtin
-from monitor.metric_names import METRICS
-from monitor.settings import Settings
+from monitor.config.settings import Settings
+from monitor.export.metric_names import METRICS
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

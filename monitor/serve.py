@@ -14,8 +14,8 @@ import uvicorn
 
 from faults.base import FaultError
 from monitor.api.app import make_app
+from monitor.config.settings import Settings
 from monitor.service import Service
-from monitor.settings import Settings
 from monitor.store.errors import StoreError
 from monitor.wiring import AlreadyRunningError, lock_data_dir
 

@@ -13,23 +13,23 @@ from apscheduler.schedulers.base import SchedulerNotRunningError
 from faults.base import Fault, Target
 from monitor.catalogue import catalogue
 from monitor.clock import SystemClock
-from monitor.engine import Engine, Request, RunRefused
-from monitor.guard import ProbeView, Refusal, Rule
+from monitor.config.settings import Settings
+from monitor.export.metrics import Metrics
+from monitor.export.telemetry import RunTracer
 from monitor.incidents import IncidentWatch
 from monitor.ingest import Ingest
-from monitor.life import CLOCK_STEP_NS, Parts
 from monitor.measure.server import ServerWitness
-from monitor.metrics import Metrics
 from monitor.model import Phase, Run
-from monitor.schedule import Firing, Scheduler
-from monitor.settings import Settings
+from monitor.run.engine import Engine, Request, RunRefused
+from monitor.run.guard import ProbeView, Refusal, Rule
+from monitor.run.life import CLOCK_STEP_NS, Parts
+from monitor.run.witnesses import ServiceWitnesses
+from monitor.schedule.scheduler import Firing, Scheduler
 from monitor.status import probe_status, status_of
 from monitor.store.errors import StoreError
 from monitor.store.store import Store
-from monitor.telemetry import RunTracer
 from monitor.trace.receiver import Receiver
 from monitor.wiring import make_target, store_url
-from monitor.witnesses import ServiceWitnesses
 from probes.probe import Probe
 from probes.record import Gap, InFlight, ProbeEvent, Record
 

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from faults.base import Target
 from faults.targets.local import LocalTarget
-from monitor.settings import Settings
+from monitor.config.settings import Settings
 
 
 class AlreadyRunningError(Exception):

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from monitor.api import page, routes
 from monitor.api.face import ServiceFace
 from monitor.catalogue import BadChange, UnknownFault
-from monitor.engine import RunRefused
+from monitor.run.engine import RunRefused
 from monitor.store.errors import StoreError
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})

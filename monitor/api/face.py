@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from faults.entry import FaultEntry
-from monitor.engine import Engine
+from monitor.config.settings import Settings
 from monitor.model import Incident, Run
-from monitor.settings import Settings
+from monitor.run.engine import Engine
 
 
 class RunReader(Protocol):

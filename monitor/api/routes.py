@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.api.face import ServiceFace
 from monitor.catalogue import describe
-from monitor.engine import DryRun, RecoverReport, Request
 from monitor.model import Run, Verdict
+from monitor.run.engine import DryRun, RecoverReport, Request
 
 health = APIRouter(tags=["service"])
 api = APIRouter()

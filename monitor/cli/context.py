@@ -10,7 +10,7 @@ import typer
 
 from monitor.cli.client import Client
 from monitor.cli.errors import ConfigMistakes
-from monitor.settings import Settings
+from monitor.config.settings import Settings
 
 DEFAULT_URL = "http://127.0.0.1:8600"
 
@@ -50,7 +50,7 @@ def connect(context: typer.Context, url: str | None) -> Client:
 
 def settings_from(path: Path) -> Settings:
     """The settings of a file. Raises `ConfigMistakes` with every mistake, one a line."""
-    from monitor.check import ConfigError, load  # noqa: PLC0415 - commands that ask the service need none of it
+    from monitor.config.check import ConfigError, load  # noqa: PLC0415 - commands that ask the service need none of it
 
     try:
         return load(path)

@@ -174,7 +174,7 @@ def recover(
 
 def _offline(config: Path, run_id: str | None) -> dict[str, Any]:
     from faults.base import FaultError  # noqa: PLC0415 - the store and the faults are needed here alone
-    from monitor.recovery import recover_offline  # noqa: PLC0415
+    from monitor.run.recovery import recover_offline  # noqa: PLC0415
     from monitor.store.errors import StoreError  # noqa: PLC0415
     from monitor.wiring import AlreadyRunningError, lock_data_dir  # noqa: PLC0415
 

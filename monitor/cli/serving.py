@@ -46,7 +46,7 @@ def check(
     Example: aftershock check config.yaml
     Exit codes: 0 no mistakes, 2 mistakes or no such file.
     """
-    from monitor.check import load, problems  # noqa: PLC0415 - other commands need none of it
+    from monitor.config.check import load, problems  # noqa: PLC0415 - other commands need none of it
 
     found = problems(config)
     if json_:
@@ -114,7 +114,7 @@ def schedules(
 
 def _planned(config: Path, count: int) -> list[dict[str, Any]]:
     settings = settings_from(config)
-    from monitor.schedule import Planner, described  # noqa: PLC0415 - APScheduler is needed here alone
+    from monitor.schedule.scheduler import Planner, described  # noqa: PLC0415 - APScheduler is needed here alone
 
     now = datetime.now(UTC)
     return [

@@ -1,1 +1,1 @@
-"""The witnesses: what the requests, the server's metrics and (later) the traces say about a run."""
+"""The witnesses: what the requests, the server's metrics and the traces say about a run."""

@@ -11,13 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from monitor.config.settings import PrometheusSpec
 from monitor.measure.increments import targets_of
 from monitor.measure.presets import PRESETS
 from monitor.measure.prometheus import PrometheusSource, PrometheusTrouble, Series
 from monitor.measure.server_report import judge_counts
 from monitor.measure.times import RunTimes, nanoseconds
 from monitor.model import Verdict, WitnessReport
-from monitor.settings import PrometheusSpec
 
 BASELINE_SCRAPES = 4
 """A baseline covers at least this many scrapes, however short it is set."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from monitor.config.settings import PrometheusSpec
 from monitor.measure.increments import Floats, TargetCounts, holes
 from monitor.measure.presets import Preset
 from monitor.measure.server_window import (
@@ -20,7 +21,6 @@ from monitor.measure.server_window import (
 )
 from monitor.measure.times import SECOND, RunTimes, nanoseconds, seconds
 from monitor.model import Resolution, Stretch, Verdict, WitnessReport
-from monitor.settings import PrometheusSpec
 
 
 def judge_counts(

@@ -37,7 +37,7 @@ class RunTimes:
 
 
 class Judging(Protocol):
-    """The part of the run settings that measuring needs (`monitor.settings.RunSpec` has it)."""
+    """The part of the run settings that measuring needs (`monitor.config.settings.RunSpec` has it)."""
 
     @property
     def baseline_seconds(self) -> float: ...

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from monitor.settings import TracesSpec
+from monitor.config.settings import TracesSpec
 from monitor.trace.complaints import Complaints
 from monitor.trace.forward import Forwarder
 from monitor.trace.http_server import HttpServer

@@ -1,6 +1,6 @@
 """One lane while it runs: a scripted server, a real probe, outages one after the other, then controls.
 
-The witness is asked as a run of the service asks it (`monitor.witnesses`): `progress` until it has seen enough, then
+The witness is asked as a run of the service asks it (`monitor.run.witnesses`): `progress` until it has seen enough, then
 `measure_client`, with what is known at that moment and nothing else.
 """
 

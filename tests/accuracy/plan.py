@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
-from monitor.settings import RunSpec
+from monitor.config.settings import RunSpec
 from probes.spec import ProbeSpec, SlowLimits
 from tests.support.scripted_server import Behaviour, Mode
 

@@ -10,9 +10,9 @@ from statistics import median
 
 import numpy as np
 
+from monitor.config.settings import RunSpec
 from monitor.measure.client import RunTimes, measure_client, progress
 from monitor.measure.columns import OUTCOME_CODE, Columns
-from monitor.settings import RunSpec
 from probes.record import Outcome
 
 S = 1_000_000_000

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from monitor import recovery
+from monitor.config.settings import Settings
 from monitor.model import Run, Verdict
-from monitor.settings import Settings
+from monitor.run import recovery
 from monitor.store.errors import StoreError
 from monitor.wiring import lock_data_dir
 from tests.cli.conftest import Cli, make_run

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from monitor.config.settings import PrometheusSpec
 from monitor.measure.client import RunTimes
 from monitor.measure.increments import TargetCounts, holes, targets_of
 from monitor.measure.presets import BAD, CALLER, DYNAMO, GOOD, PRESETS, SGLANG, VLLM, Preset
 from monitor.measure.prometheus import Series
 from monitor.measure.server_report import judge_counts
 from monitor.model import Verdict, WitnessReport
-from monitor.settings import PrometheusSpec
 
 S = 1_000_000_000
 T0 = 1_700_000_000

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from monitor.config.settings import PrometheusSpec
 from monitor.measure.client import RunTimes
 from monitor.measure.server import ServerWitness
 from monitor.model import Verdict, WitnessReport
-from monitor.settings import PrometheusSpec
 from tests.measure.prometheus_process import SCRAPE_SECONDS, Exporter, Prometheus, free_port, prometheus
 
 S = 1_000_000_000

@@ -13,12 +13,12 @@ from faults.entry import FaultEntry
 from faults.none import NoFault
 from monitor.api.app import make_app
 from monitor.clock import SystemClock
-from monitor.engine import Engine
-from monitor.guard import ProbeView
-from monitor.life import Parts
+from monitor.config.settings import GuardSpec, RunSpec, Settings
 from monitor.model import Run
+from monitor.run.engine import Engine
+from monitor.run.guard import ProbeView
+from monitor.run.life import Parts
 from monitor.serve import CannotServeError, serve
-from monitor.settings import GuardSpec, RunSpec, Settings
 from tests.support.fakes import FakeStore, FakeTarget, FakeWitnesses
 from tests.support.records import run as make_run
 

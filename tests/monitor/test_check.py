@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from faults.catalogue import builtin
-from monitor.check import ConfigError, load, problems
-from monitor.schedule import Planner
+from monitor.config.check import ConfigError, load, problems
+from monitor.schedule.scheduler import Planner
 
 GOOD = """\
 deployment:

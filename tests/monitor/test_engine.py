@@ -13,11 +13,11 @@ import pytest
 from faults.base import FaultError, Receipt, RevertResult, Target
 from faults.entry import FaultEntry
 from monitor.clock import SystemClock
-from monitor.engine import STOP_FLAG, Engine, Request, RunRefused
-from monitor.guard import ProbeView
-from monitor.life import Parts
+from monitor.config.settings import GuardSpec, RunSpec
 from monitor.model import Phase, Run, Verdict
-from monitor.settings import GuardSpec, RunSpec
+from monitor.run.engine import STOP_FLAG, Engine, Request, RunRefused
+from monitor.run.guard import ProbeView
+from monitor.run.life import Parts
 from monitor.store.errors import StoreError
 from tests.support.fakes import FakeFault, FakeStore, FakeTarget, FakeWitnesses
 
@@ -191,8 +191,8 @@ def test_a_failing_revert_is_tried_again_until_it_works_and_blocks_new_runs(tmp_
 
     async def work() -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("monitor.engine.RETRY_SECONDS", 0.05)
-            patch.setattr("monitor.recovery.fault_of", lambda _receipt: FakeFault(revert_failures=8))
+            patch.setattr("monitor.run.engine.RETRY_SECONDS", 0.05)
+            patch.setattr("monitor.run.recovery.fault_of", lambda _receipt: FakeFault(revert_failures=8))
             await rig.engine.start()
             run = await rig.to_end()
             assert run.verdict is Verdict.REVERT_FAILED
@@ -241,7 +241,7 @@ def test_a_result_that_could_not_be_stored_is_stored_later(tmp_path: Path) -> No
 
     async def work() -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("monitor.engine.RETRY_SECONDS", 0.05)
+            patch.setattr("monitor.run.engine.RETRY_SECONDS", 0.05)
             await rig.engine.start()
             run = await rig.to_end()
             rig.store.refuse_phase = None
@@ -284,7 +284,7 @@ def test_after_a_crash_the_next_start_reverts_and_never_injects_again(tmp_path: 
         left = FakeStore(saved=[r for r in rig.store.saved if ORDER.index(r.phase) <= ORDER.index(phase)])
         FakeFault.diary.clear()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("monitor.recovery.fault_of", lambda _receipt: FakeFault())
+            patch.setattr("monitor.run.recovery.fault_of", lambda _receipt: FakeFault())
             again = Rig(tmp_path, store=left)
             [run] = await again.engine.start()
         assert run.verdict is Verdict.ABORTED
@@ -309,7 +309,7 @@ def test_a_crash_with_a_revert_that_fails_keeps_the_receipt_open(tmp_path: Path)
         left = FakeStore(saved=[r for r in rig.store.saved if r.phase in {"requested", "planned", "injected"}])
         again = Rig(tmp_path, store=left)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("monitor.recovery.fault_of", lambda _receipt: FakeFault())
+            patch.setattr("monitor.run.recovery.fault_of", lambda _receipt: FakeFault())
             patch.setattr(FakeFault, "revert", fail)
             [run] = await again.engine.start()
             assert run.verdict is Verdict.REVERT_FAILED

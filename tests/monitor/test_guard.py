@@ -9,8 +9,8 @@ import pytest
 
 from faults.base import Instance
 from faults.none import NoFault
-from monitor.guard import ProbeView, Rule, Situation, percent_refusal, refusal
-from monitor.settings import GuardSpec
+from monitor.config.settings import GuardSpec
+from monitor.run.guard import ProbeView, Rule, Situation, percent_refusal, refusal
 
 FINE = Situation(
     stopped_reason=None,

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from monitor.clock import ManualClock
+from monitor.export.metrics import Metrics
 from monitor.ingest import Ingest
 from monitor.measure.columns import Columns
-from monitor.metrics import Metrics
 from monitor.store.errors import StoreError, StoreFull
 from monitor.store.store import Store
 from probes.record import ErrorClass, Gap, Outcome, Record, SegmentClosed

@@ -18,8 +18,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from prometheus_client.parser import text_string_to_metric_families
 
 from faults.base import Instance
-from monitor.metric_names import METRICS, OUTCOME_ERRORS, Kind
-from monitor.metrics import Metrics
+from monitor.export.metric_names import METRICS, OUTCOME_ERRORS, Kind
+from monitor.export.metrics import Metrics
 from monitor.model import Incident, ObjectiveResult, Phase, Run, Transition, Verdict, WitnessReport
 from probes.record import ErrorClass, Gap, Outcome
 from tests.support.records import SECOND, T0, failed, record, run
@@ -399,7 +399,7 @@ def test_a_collector_that_is_gone_harms_nobody(monkeypatch: pytest.MonkeyPatch) 
 def test_the_import_stays_light() -> None:
     """Push exporters, Alembic and pandas are only loaded when needed: the service must stay below 150 MB."""
     program = (
-        "import sys, json; import monitor.metrics, monitor.telemetry, monitor.ingest, monitor.store.store\n"
+        "import sys, json; import monitor.export.metrics, monitor.export.telemetry, monitor.ingest, monitor.store.store\n"
         "print(json.dumps(sorted(sys.modules)))"
     )
     loaded = set(json.loads(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout))

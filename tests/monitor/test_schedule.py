@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.cron import Cron, CronError, minute_of_day
-from monitor.schedule import Firing, Planner, Scheduler
-from monitor.settings import ScheduleSpec
+from monitor.config.settings import ScheduleSpec
+from monitor.schedule.cron import Cron, CronError, minute_of_day
+from monitor.schedule.scheduler import Firing, Planner, Scheduler
 
 BERLIN = ZoneInfo("Europe/Berlin")
 SPRING = datetime(2025, 3, 29, 12, tzinfo=UTC)

@@ -14,8 +14,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from faults.base import Instance
+from monitor.export.telemetry import RunTracer, trace_id_of
 from monitor.model import ObjectiveResult, Phase, Run, Transition, Verdict, WitnessReport
-from monitor.telemetry import RunTracer, trace_id_of
 from tests.monitor.test_metrics import receiver
 from tests.support.records import SECOND, T0, run
 

@@ -158,7 +158,7 @@ def test_traces_of_probe_requests_outlive_the_others() -> None:
     now = [1000.0]
 
     async def scenario() -> None:
-        from monitor.settings import TracesSpec  # noqa: PLC0415
+        from monitor.config.settings import TracesSpec  # noqa: PLC0415
 
         receiver = Receiver(TracesSpec(http_listen="127.0.0.1:0"), Counted(), env={}, now=lambda: now[0])
         request = uuid.uuid4()

@@ -17,12 +17,12 @@ import pytest
 import yaml
 
 from monitor.clock import ManualClock
+from monitor.config.settings import RunSpec
 from monitor.measure.columns import Columns
 from monitor.model import WitnessReport
-from monitor.settings import RunSpec
+from monitor.run.witnesses import ServiceWitnesses
 from monitor.store.errors import StoreError
 from monitor.trace.span import Span
-from monitor.witnesses import ServiceWitnesses
 from probes.record import Outcome, Record
 from probes.spec import ProbeSpec
 from tests.measure.build import INJECT, S, times

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from monitor.problem import Finding, near, nearest, shown
-from monitor.settings import CronTiming, IntervalTiming, RandomTiming, Settings
-from monitor.yamlfile import Location
+from monitor.config.problem import Finding, near, nearest, shown
+from monitor.config.settings import CronTiming, IntervalTiming, RandomTiming, Settings
+from monitor.config.yamlfile import Location
 
 TIMINGS: dict[str, type[BaseModel]] = {
     "cron": CronTiming,

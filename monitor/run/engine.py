@@ -14,13 +14,13 @@ from pydantic import Field
 
 from faults.base import Fault, FaultError, Instance, NotInjected, Objectives
 from faults.entry import FaultEntry
-from monitor import recovery
-from monitor.abort import AbortSignal
 from monitor.catalogue import find, with_changes
-from monitor.guard import ProbeView, Refusal, Situation, percent_refusal, refusal
-from monitor.life import NO_TARGET, Parts, RunLife
+from monitor.config.settings import GuardSpec
 from monitor.model import Model, Phase, Run, Transition, Verdict
-from monitor.settings import GuardSpec
+from monitor.run import recovery
+from monitor.run.abort import AbortSignal
+from monitor.run.guard import ProbeView, Refusal, Situation, percent_refusal, refusal
+from monitor.run.life import NO_TARGET, Parts, RunLife
 from monitor.store.errors import StoreError
 from monitor.store.ids import new_run_id
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from faults.base import Fault, Instance
-from monitor.settings import GuardSpec
+from monitor.config.settings import GuardSpec
 
 
 class Rule(StrEnum):

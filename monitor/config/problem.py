@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from monitor.yamlfile import Location
+from monitor.config.yamlfile import Location
 
 
 @dataclass(frozen=True, slots=True)

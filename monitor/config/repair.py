@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from monitor.yamlfile import Location
+from monitor.config.yamlfile import Location
 
 _ENDPOINT = {"url": "http://stand-in.invalid", "model": "stand-in"}
 _TIMING = {"every_seconds": 3600}

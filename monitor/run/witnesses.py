@@ -10,12 +10,12 @@ from functools import partial
 from typing import Any, Protocol
 
 from monitor.clock import Clock
+from monitor.config.settings import RunSpec
 from monitor.measure.client import Progress, RunTimes, measure_client, progress
 from monitor.measure.columns import Columns
 from monitor.measure.server import ServerWitness
 from monitor.measure.trace import Source, measure_trace
 from monitor.model import WitnessReport
-from monitor.settings import RunSpec
 from monitor.store.errors import StoreError
 from monitor.trace.span import Span, trace_id_of
 from probes.record import Gap, InFlight, Record

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from monitor.cron import EXAMPLE, Cron, CronError, minute_of_day
-from monitor.problem import Finding, near, shown
-from monitor.settings import CronTiming, RandomTiming, ScheduleSpec
-from monitor.yamlfile import Location
+from monitor.config.problem import Finding, near, shown
+from monitor.config.settings import CronTiming, RandomTiming, ScheduleSpec
+from monitor.config.yamlfile import Location
+from monitor.schedule.cron import EXAMPLE, Cron, CronError, minute_of_day
 
 
 def timing_findings(schedule: ScheduleSpec, at: Location) -> Iterator[Finding]:

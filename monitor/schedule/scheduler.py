@@ -21,8 +21,8 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from monitor.plan import Firing, Planner
-from monitor.settings import ScheduleSpec
+from monitor.config.settings import ScheduleSpec
+from monitor.schedule.plan import Firing, Planner
 
 __all__ = ["Firing", "Planner", "Scheduler"]
 

@@ -20,8 +20,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.util.types import AttributeValue
 
+from monitor.export.otlp import resource, wanted
 from monitor.model import Run, Verdict
-from monitor.otlp import resource, wanted
 
 log = logging.getLogger(__name__)
 

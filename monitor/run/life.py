@@ -28,13 +28,13 @@ from faults.base import (
     RevertResult,
     Target,
 )
-from monitor.abort import Aborted, AbortSignal
 from monitor.clock import Clock
+from monitor.config.settings import RunSpec
 from monitor.measure.client import Progress, RunTimes
 from monitor.measure.compare import compare
 from monitor.measure.objectives import judge
 from monitor.model import Phase, Run, Transition, Verdict, WitnessReport
-from monitor.settings import RunSpec
+from monitor.run.abort import Aborted, AbortSignal
 from monitor.store.errors import StoreError
 
 log = logging.getLogger(__name__)

@@ -6,9 +6,9 @@ import ipaddress
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from monitor.problem import Finding, path_text, shown
-from monitor.settings import Settings
-from monitor.yamlfile import Location
+from monitor.config.problem import Finding, path_text, shown
+from monitor.config.settings import Settings
+from monitor.config.yamlfile import Location
 
 
 def listen_findings(settings: Settings) -> Iterator[Finding]:

@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsError
 from pydantic_settings.sources import PydanticBaseSettingsSource
 
-from monitor.explain import model_at
-from monitor.problem import near
-from monitor.settings import Settings
-from monitor.yamlfile import Location
+from monitor.config.explain import model_at
+from monitor.config.problem import near
+from monitor.config.settings import Settings
+from monitor.config.yamlfile import Location
 
 PREFIX = "AFTERSHOCK_"
 _KUBERNETES = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)$")

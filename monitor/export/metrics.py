@@ -19,12 +19,12 @@ from opentelemetry.sdk.metrics.export import MetricReader
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-from monitor import metric_names as names
-from monitor.exposition import ZeroedCollector
-from monitor.guard import Rule
-from monitor.metric_names import METRICS, OUTCOME_ERRORS, Kind, MetricSpec
+from monitor.export import metric_names as names
+from monitor.export.exposition import ZeroedCollector
+from monitor.export.metric_names import METRICS, OUTCOME_ERRORS, Kind, MetricSpec
+from monitor.export.otlp import metric_push, resource
 from monitor.model import Incident, Phase, Run, Verdict, WitnessReport
-from monitor.otlp import metric_push, resource
+from monitor.run.guard import Rule
 from monitor.trace.refusal import Oddity, Reason
 from probes.record import Gap, Outcome, Record
 

@@ -9,8 +9,8 @@ from typing import Protocol
 from faults.base import FaultError, RevertResult, Target
 from monitor.catalogue import fault_of
 from monitor.clock import Clock, SystemClock
+from monitor.config.settings import Settings
 from monitor.model import Phase, Run, Transition, Verdict
-from monitor.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from typing import Any
 from faults.base import Fault, FaultError, Objectives
 from faults.entry import FaultEntry
 from faults.targets.state import INSTANCES_FILE, StateReader
-from monitor.problem import Finding, near, path_text, shown
-from monitor.sense_listen import listen_findings
-from monitor.sense_timing import timing_findings
-from monitor.settings import Settings
-from monitor.yamlfile import Location
+from monitor.config.problem import Finding, near, path_text, shown
+from monitor.config.sense_listen import listen_findings
+from monitor.config.sense_timing import timing_findings
+from monitor.config.settings import Settings
+from monitor.config.yamlfile import Location
 from probes.spec import ProbeSpec
 
 

@@ -12,14 +12,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from faults.catalogue import builtin
-from monitor import sense
 from monitor.catalogue import catalogue
-from monitor.explain import UNKNOWN_KEY, fault_kinds, findings_of, model_at
-from monitor.overlay import FileSettings, merged, overlay, variable_of
-from monitor.problem import Finding, Problem, near, nearest, path_text
-from monitor.repair import repair, touches
-from monitor.settings import Settings
-from monitor.yamlfile import Document, FileTrouble, Location, read
+from monitor.config import sense
+from monitor.config.explain import UNKNOWN_KEY, fault_kinds, findings_of, model_at
+from monitor.config.overlay import FileSettings, merged, overlay, variable_of
+from monitor.config.problem import Finding, Problem, near, nearest, path_text
+from monitor.config.repair import repair, touches
+from monitor.config.settings import Settings
+from monitor.config.yamlfile import Document, FileTrouble, Location, read
 
 __all__ = ["ConfigError", "Problem", "load", "problems"]
 

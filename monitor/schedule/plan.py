@@ -31,8 +31,8 @@ from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.cron import CronTrigger
 
-from monitor.cron import Cron, minute_of_day
-from monitor.settings import CronTiming, IntervalTiming, RandomTiming, ScheduleSpec
+from monitor.config.settings import CronTiming, IntervalTiming, RandomTiming, ScheduleSpec
+from monitor.schedule.cron import Cron, minute_of_day
 
 CONTROL = "none"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

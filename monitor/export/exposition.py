@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.core import Metric as Family
 
-from monitor.metric_names import MetricSpec
+from monitor.export.metric_names import MetricSpec
 
 
 class ZeroedCollector(CollectorRegistry):
