@@ -17,6 +17,7 @@ _DECODE = ("decode", "worker")
 _PREFILL = ("prefill",)
 _ANY_WORKER = ("worker", "decode", "prefill")
 _FRONTEND = ("frontend",)
+_ETCD = ("etcd",)
 
 
 def builtin() -> dict[str, FaultEntry]:
@@ -26,6 +27,7 @@ def builtin() -> dict[str, FaultEntry]:
         *_frontends(),
         *_workers(),
         *_engine_processes(),
+        *_control_plane(),
     ]
     return {name: FaultEntry(fault=fault, description=text) for name, fault, text in table}
 
@@ -83,4 +85,16 @@ def _engine_processes() -> list[tuple[str, AnyFault, str]]:
         )
         for engine, part, title in engines
         for role, components in (("decode", _DECODE), ("prefill", _PREFILL))
+    ]
+
+
+def _control_plane() -> list[tuple[str, AnyFault, str]]:
+    return [
+        ("etcd_kill", ProcessKill(component=_ETCD), "Ends one etcd with SIGKILL; its data stay."),
+        (
+            "etcd_stall",
+            # Dynamo 1.4 rides out 3 s; at 8 s and more its processes give up their leases and end (exit code 0).
+            ProcessStall(component=_ETCD, duration_seconds=12.0),
+            "Stops one etcd for 12 s, longer than the leases of 10 s: a Dynamo that is served by it alone ends.",
+        ),
     ]

@@ -1,4 +1,4 @@
-"""Whole runs on real Dynamo, real aiperf and real Prometheus: what users felt, by two witnesses."""
+"""Whole runs on real Dynamo, real aiperf and real Prometheus: what users felt, by three witnesses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from monitor.demo.deployment import Deployment
 from monitor.demo.plan import configuration
 from tests.e2e.conftest import MakeDynamo, MakePrometheus
-from tests.support.monitor import Monitor, wait_for
+from tests.support.monitor import Monitor, free_port, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -41,70 +41,126 @@ def server_of(run: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_control_kill_stall_and_frontend_on_two_workers(
-    dynamo: MakeDynamo, prometheus: MakePrometheus, tmp_path: Path
+def trace_of(run: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = next(w for w in run["witnesses"] if w["witness"] == "trace")
+    return found
+
+
+def compared(run: Mapping[str, Any]) -> list[str]:
+    """A line for each comparison of the run's witnesses; fails when two differ and nobody can say why."""
+    lines = []
+    for one in run["comparisons"]:
+        line = f"{run['fault_name']}: {one['a']} and {one['b']}, {one['figure']}: {one['status']} ({one['text']}) {one['reason']}"
+        lines.append(line)
+        assert one["text"], line
+        assert one["status"] != "disagree" or one["reason"] not in {"", "unknown"}, line
+    assert {(c["a"], c["b"]) for c in run["comparisons"]} == {
+        ("client", "server"),
+        ("client", "trace"),
+        ("server", "trace"),
+    }
+    return lines
+
+
+def test_three_witnesses_of_kill_stall_frontend_and_etcd(
+    dynamo: MakeDynamo, prometheus: MakePrometheus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    deployment = dynamo(workers=2)
+    port = free_port()
+    deployment = dynamo(workers=2, discovery="etcd", otlp_endpoint=f"http://127.0.0.1:{port}")
     metrics = prometheus(deployment.scrape_targets)
-    with Monitor(config(deployment, prometheus=metrics.url), tmp_path / "monitor") as monitor:
+    settings = config(deployment, prometheus=metrics.url, traces={"http_listen": f"127.0.0.1:{port}"})
+    lines = []
+    with Monitor(settings, tmp_path / "monitor") as monitor:
         monitor.start()
-        monitor.wait_steady()
 
-        control = monitor.finished(monitor.inject("none")["id"])
+        def finished(fault: str, **changes: Any) -> dict[str, Any]:
+            monitor.wait_steady()
+            run = monitor.finished(monitor.inject(fault, **changes)["id"])
+            lines.extend(compared(run))
+            shown = monitor.cli("runs", "show", run["id"])
+            assert shown.returncode == 0
+            assert all(w in shown.stdout for w in ("client", "server", "trace", "Do they agree")), shown.stdout
+            return run
+
+        control = finished("none")
         assert control["verdict"] == "no_impact", control["reason"]
-        assert client_of(control)["failed_requests"] == 0
-        assert server_of(control)["status"] == "ok", server_of(control)["reason"]
-        assert server_of(control)["failed_requests"] == 0
+        assert {c["status"] for c in control["comparisons"]} == {"agree"}, control["comparisons"]
+        for witness in (client_of(control), server_of(control), trace_of(control)):
+            assert (witness["status"], witness["failed_requests"]) == ("ok", 0), witness["reason"]
 
-        monitor.wait_steady()
-        kill = monitor.finished(monitor.inject("worker")["id"])
+        kill = finished("worker")
         assert kill["verdict"] == "recovered", kill["reason"]
         assert "SIGKILL (waitpid)" in kill["evidence"]["summary"]
-        client, server = client_of(kill), server_of(kill)
+        client, server, trace = client_of(kill), server_of(kill), trace_of(kill)
         assert client["failed_requests"] >= 10, "half of the new requests fail until the lease of 10 s is over"
         assert client["truncated_requests"] >= 1, "streams on the killed worker were cut"
         assert 3 < client["error_window_seconds"] < 20
         assert kill["t_replaced"] is not None
         # Dynamo's own counter and the client count the same requests; those in flight at the edges may differ.
         assert abs(server["failed_requests"] - client["failed_requests"]) <= 2, (server, client)
+        assert trace["failed_requests"] == client["failed_requests"], trace
 
-        monitor.wait_steady()
-        stall = monitor.finished(monitor.inject("worker_stall", duration_seconds=8)["id"])
+        stall = finished("worker_stall", duration_seconds=8)
         assert stall["verdict"] == "recovered", stall["reason"]
         assert client_of(stall)["slow_requests"] >= 1, "streams on the stalled worker stood still"
         assert any("T at start, T in the middle, T before SIGCONT" in o for o in stall["observations"])
         assert 7 < (stall["t_reverted"] - stall["t_effect"]) / 1e9 < 9
+        assert trace_of(stall)["slow_requests"] >= 1
 
-        monitor.wait_steady()
-        frontend = monitor.finished(monitor.inject("frontend")["id"])
+        frontend = finished("frontend")
         assert frontend["verdict"] == "recovered", frontend["reason"]
-        assert client_of(frontend)["errors"].get("connection_refused", 0) >= 1
+        refused = client_of(frontend)["errors"].get("connection_refused", 0)
+        assert refused >= 1
         assert server_of(frontend)["status"] == "inconclusive", "a frontend that is gone reports nothing"
         assert server_of(frontend)["reason"]
+        assert any(f"{refused} refused connections left no trace" in n for n in trace_of(frontend)["notes"])
+
+        etcd = finished("etcd_stall", duration_seconds=12)
+        assert etcd["verdict"] == "recovered", etcd["reason"]
+        assert client_of(etcd)["failed_requests"] >= 10, "Dynamo's processes end when they lose their leases"
 
         listed = json.loads(monitor.cli("runs", "ls", "--json").stdout)
-        assert [r["verdict"] for r in listed["runs"]] == ["recovered", "recovered", "recovered", "no_impact"]
-        shown = monitor.cli("runs", "show", kill["id"])
-        assert shown.returncode == 0
-        assert "SIGKILL" in shown.stdout
+        assert [r["verdict"] for r in listed["runs"]] == ["recovered"] * 4 + ["no_impact"]
         page = monitor.get("/metrics").text
         assert 'aftershock_fault_runs_total{fault="worker",verdict="recovered"} 1.0' in page
         assert 'aftershock_fault_active{component="worker",fault="worker"} 0.0' in page
         assert monitor.get("/").status_code == 200
+    with capsys.disabled():
+        print("\n  " + "\n  ".join(lines))
 
 
-def test_a_disaggregated_prefill_kill_is_measured(dynamo: MakeDynamo, tmp_path: Path) -> None:
-    deployment = dynamo(layout="disagg", workers=1)
-    with Monitor(config(deployment), tmp_path / "monitor") as monitor:
+def test_a_disaggregated_prefill_kill_is_measured(
+    dynamo: MakeDynamo, prometheus: MakePrometheus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    deployment = dynamo(layout="disagg", workers=2, otlp_endpoint=f"http://127.0.0.1:{port}")
+    metrics = prometheus(deployment.scrape_targets)
+    settings = config(deployment, prometheus=metrics.url, traces={"http_listen": f"127.0.0.1:{port}"})
+    with Monitor(settings, tmp_path / "monitor") as monitor:
+        monitor.start()
+        monitor.wait_steady()
+        run = monitor.finished(monitor.inject("prefill_worker")["id"])
+        with capsys.disabled():
+            print("\n  " + "\n  ".join(compared(run)))
+        assert run["verdict"] == "recovered", run["reason"]
+        assert run["instances"][0]["component"] == "prefill"
+        client, trace = client_of(run), trace_of(run)
+        assert client["failed_requests"] >= 1
+        assert trace["failed_requests"] == client["failed_requests"], trace
+        assert {"prefill", "route"} & trace["died_in"].keys(), trace["died_in"]
+
+
+def test_without_prometheus_and_traces_nothing_else_is_lost(dynamo: MakeDynamo, tmp_path: Path) -> None:
+    with Monitor(config(dynamo(layout="disagg", workers=1)), tmp_path / "monitor") as monitor:
         monitor.start()
         monitor.wait_steady()
         run = monitor.finished(monitor.inject("prefill_worker")["id"])
         assert run["verdict"] == "recovered", run["reason"]
-        assert run["instances"][0]["component"] == "prefill"
         assert client_of(run)["failed_requests"] >= 1
-        server = server_of(run)
-        assert server["status"] == "absent"
+        server, trace = server_of(run), trace_of(run)
+        assert (server["status"], trace["status"]) == ("absent", "absent")
         assert "no prometheus" in server["reason"]
+        assert "no traces" in trace["reason"]
         refused = monitor.cli("inject", "vllm_prefill_engine_core")
         assert refused.returncode == 1
         wait_for("steady state", lambda: monitor.get("/readyz", check=False).status_code == 200, 60)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import MakeDynamo
-from tests.e2e.test_runs import client_of, config
+from tests.e2e.conftest import MakeDynamo, MakePrometheus
+from tests.e2e.test_runs import client_of, compared, config, server_of, trace_of
 from tests.support.dynamo import metric
 from tests.support.monitor import Monitor, free_port, wait_for
 
@@ -17,20 +16,23 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 MIGRATIONS = "dynamo_frontend_model_migration_total"
 
 
-def trace_of(run: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = next(w for w in run["witnesses"] if w["witness"] == "trace")
-    return found
-
-
 @pytest.mark.parametrize(
     ("layout", "fault", "limit"), [("agg", "worker", 3), ("agg", "worker", 0), ("disagg", "decode_worker", 3)]
 )
 def test_a_killed_worker_with_and_without_migration(
-    *, layout: str, fault: str, limit: int, dynamo: MakeDynamo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    *,
+    layout: str,
+    fault: str,
+    limit: int,
+    dynamo: MakeDynamo,
+    prometheus: MakePrometheus,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     port = free_port()
     deployment = dynamo(layout=layout, workers=2, migration_limit=limit, otlp_endpoint=f"http://127.0.0.1:{port}")
-    settings = config(deployment) | {"traces": {"http_listen": f"127.0.0.1:{port}"}}
+    metrics = prometheus(deployment.scrape_targets)
+    settings = config(deployment, prometheus=metrics.url, traces={"http_listen": f"127.0.0.1:{port}"})
     frontend = f"127.0.0.1:{deployment.ports.frontend}"
     with Monitor(settings, tmp_path / "monitor") as monitor:
         monitor.start()
@@ -42,7 +44,7 @@ def test_a_killed_worker_with_and_without_migration(
         attempts = metric(frontend, MIGRATIONS) - before
         shown = monitor.cli("runs", "show", run["id"]).stdout
         page = monitor.get("/metrics").text
-    client, trace = client_of(run), trace_of(run)
+    client, server, trace = client_of(run), server_of(run), trace_of(run)
     with capsys.disabled():
         print(f"\n  {layout}, migration limit {limit}: {trace['requests']} of {client['requests']} requests traced")
         for name in ("failed_requests", "truncated_requests", "error_window_seconds", "recovery_from_effect_seconds"):
@@ -51,6 +53,7 @@ def test_a_killed_worker_with_and_without_migration(
             f"  migrated {trace['migrated_requests']} (Dynamo counts {attempts:g} attempts); died in {trace['died_in']}"
         )
         print(f"  died on {trace['died_on']}; lost {trace['lost_requests']}; {trace['reason']}; {trace['notes']}")
+        print("  " + "\n  ".join(compared(run)))
 
     calm = trace_of(control)
     assert (calm["status"], calm["verdict"], calm["failed_requests"]) == ("ok", "no_impact", 0), calm["reason"]
@@ -62,6 +65,7 @@ def test_a_killed_worker_with_and_without_migration(
     assert trace["truncated_requests"] == client["truncated_requests"]
     assert sum(trace["died_in"].values()) == trace["failed_requests"]
     assert len(trace["failed_traces"]) == min(50, trace["failed_requests"])
+    assert abs(server["failed_requests"] - client["failed_requests"]) <= 2, (server, client)
     # The killed instance is the only one that anything died on.
     assert len(trace["died_on"]) == 1, trace["died_on"]
     assert run["instances"][0]["name"] in next(iter(trace["died_on"]))
