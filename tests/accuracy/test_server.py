@@ -13,6 +13,7 @@ import pytest
 from tests.accuracy.beside import Poll, poll_health, read_log
 from tests.accuracy.plan import GOOD, KINDS, TOKENS, Kind, Outage, Pattern, phase_seconds
 from tests.accuracy.server import Struck, TruthServer
+from tests.support.load import until
 from tests.support.scripted_server import Behaviour, Mode
 
 OUTAGE_SECONDS = 0.3
@@ -143,3 +144,21 @@ def test_metrics_log_and_health(tmp_path: Path) -> None:
     assert lines == sorted(lines)
     texts = [json.loads(line)["message"] for line in (tmp_path / "log").read_text().splitlines()]
     assert texts == ["listening", "request completed", "request failed: internal"]
+
+
+def test_every_nth_request_is_counted_for_each_client(tmp_path: Path) -> None:
+    async def scenario() -> list[bool]:
+        kind = next(k for k in KINDS if k.pattern is Pattern.NTH)
+        async with TruthServer(tmp_path / "log") as server, httpx.AsyncClient(trust_env=False) as client:
+            striking = asyncio.create_task(server.strike(Outage(1, kind, 5.0, 0.0), rate=50.0))
+            await until(lambda: server._kind is not None, "the outage acts")
+            codes = []
+            for headers in ({}, {"traceparent": "00-0-0-01"}, {}, {}, {"traceparent": "00-0-0-01"}, {}):
+                answer = await client.post(f"{server.url}/v1/chat/completions", json={"max_tokens": 1}, headers=headers)
+                codes.append(answer.status_code == 500)
+            striking.cancel()
+            await asyncio.gather(striking, return_exceptions=True)
+            server.close_log()
+            return codes
+
+    assert asyncio.run(scenario()) == [True, True, False, False, False, True]

@@ -1,4 +1,4 @@
-"""What receiving spans costs. `python -m tests.bench.bench_otlp [--seconds N] [--rate SPANS] [--grpc] [--flood]`
+"""What receiving spans costs. `python -m tests.bench.bench_otlp [--seconds N] [--rate SPANS] [--grpc]`
 
 A process of its own sends Dynamo-like spans (1.2 kB each, three a request) over a real connection at a fixed rate,
 while this one receives them as the service does. Prints one JSON object; asserts nothing.

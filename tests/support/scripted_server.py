@@ -175,7 +175,7 @@ class ScriptedServer:
             await _plain(writer, 200, self._page(path))
             return keep_alive
         body = json.loads(raw)
-        behaviour = self._queue.popleft() if self._queue else self._behave()
+        behaviour = self._queue.popleft() if self._queue else self._behave(headers)
         served = Served(behaviour.mode, path, headers, body, time.monotonic_ns())
         self._began(served)
         exchange = _Exchange(
@@ -197,7 +197,7 @@ class ScriptedServer:
 
     # What a server with a purpose of its own may want to decide or to know.
 
-    def _behave(self) -> Behaviour:
+    def _behave(self, headers: dict[str, str]) -> Behaviour:
         """What the next request meets."""
         return self.behaviour
 
