@@ -19,7 +19,8 @@ from tests.accuracy.lane import Lane, Ran
 from tests.accuracy.machine import Lag, larger_share
 from tests.accuracy.plan import Plan, full_plan, quick_plan
 from tests.accuracy.rate_alert import evaluated, rises_of
-from tests.accuracy.result import Result, as_json, misses, tables, targets
+from tests.accuracy.result import Result, as_json, misses, targets
+from tests.accuracy.tables import short_table, tables
 from tests.accuracy.truth import Compared, compare, strays
 
 AROUND_NS = 500_000_000
@@ -91,6 +92,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.json:
         options.json.write_text(json.dumps(as_json(result), indent=1, default=str) + "\n", encoding="utf-8")
     print(tables(result))
+    print(short_table(result) + "\n")
     print("\n".join(misses(result)))
     print(f"{time.monotonic() - begun:.0f} s")
     return 0 if all(t.met for t in targets(result)) else 1

@@ -21,8 +21,9 @@ from tests.accuracy.controls import control_runs, upper_bound
 from tests.accuracy.lane import Ran
 from tests.accuracy.plan import JUDGE, KIND, LanePlan, Outage, Pattern, full_plan, phase_seconds, quick_plan
 from tests.accuracy.rate_alert import Rises, computed, evaluated, find, rises_of
-from tests.accuracy.result import Result, as_json, misses, tables, targets
+from tests.accuracy.result import Result, as_json, misses, targets
 from tests.accuracy.server import Met, Struck
+from tests.accuracy.tables import short_table, tables
 from tests.accuracy.truth import Compared, compare, plain_would_count, strays
 
 S = 1_000_000_000
@@ -211,6 +212,9 @@ def test_tables_and_json_hold_every_kind() -> None:
     r = result(only(lane()), only(lane("slow tokens")))
     text = tables(r)
     assert all(f"| {k} " in text for k in KIND)
+    short = short_table(r)
+    assert all(f"| {k} " in short for k in KIND)
+    assert [c.strip() for c in short.splitlines()[-1].split("|")[1:3]] == ["all", "2"]
     assert as_json(r)["outages"][0]["edges_met"] == (True, True)
 
 
