@@ -18,7 +18,10 @@ from typing import Any
 from monitor.clock import SystemClock
 from monitor.measure.client import RunTimes, measure_client, progress
 from monitor.measure.columns import Columns
+from monitor.measure.trace import Source, measure_trace
 from monitor.model import WitnessReport
+from monitor.trace.receiver import Receiver
+from monitor.trace.span import trace_id_of
 from probes.probe import Probe
 from probes.record import Gap, ProbeEvent, Record
 from probes.spec import EndpointSpec
@@ -26,9 +29,12 @@ from tests.accuracy.beside import PlainAiperf, PlainLine, Poll, poll_health, rea
 from tests.accuracy.machine import set_share
 from tests.accuracy.plan import JUDGE, QUIET_SECONDS, LanePlan
 from tests.accuracy.server import Met, Struck, TruthServer
+from tests.accuracy.spans import BATCH_SECONDS, SpanSender
 from tests.support.load import until
+from tests.trace.build import Counted, receiving
 
 SECOND = 1_000_000_000
+BASELINE_NS = round(JUDGE.baseline_seconds * SECOND)
 ASK_SECONDS = 0.25
 HORIZON_SECONDS = 20.0
 """Longest wait for recovery after an outage."""
@@ -47,6 +53,8 @@ class Ran:
     gaps: list[Gap] = field(default_factory=list)
     struck: list[Struck] = field(default_factory=list)
     reports: list[WitnessReport] = field(default_factory=list)
+    traces: list[WitnessReport] = field(default_factory=list)
+    """The trace witness's, of the same outages."""
     met: dict[str, Met] = field(default_factory=dict)
     polls: list[Poll] = field(default_factory=list)
     log_lines: list[int] = field(default_factory=list)
@@ -92,17 +100,28 @@ class Lane:
         self._folder = folder
         self._log = folder / "server.jsonl"
         folder.mkdir(parents=True)
-        self._server = TruthServer(self._log)
+        self._receiver: Receiver | None = None
         self._random = random.Random(plan.name)  # noqa: S311 - when to wobble, not a secret
 
     async def run(self, end_monotonic: float) -> Ran:
         """All outages, whatever they take, and controls up to the given instant."""
         self.ran.begun_ns = self.ran.clock.now_ns()
+        async with receiving(Counted()) as self._receiver:
+            spans = SpanSender(f"http://127.0.0.1:{self._receiver.http_port}")
+            self._server = TruthServer(self._log, spans)
+            spans.start()
+            try:
+                return await self._run(end_monotonic)
+            finally:
+                await spans.stop()
+
+    async def _run(self, end_monotonic: float) -> Ran:
         async with self._server, self._loaded() as probe:
             for outage in self._plan.outages:
                 struck = await self._server.strike(outage, self._plan.rate)
                 self.ran.struck.append(struck)
                 self.ran.reports.append(await self._measured(probe, struck))
+                self.ran.traces.append(await self._traced(struck))
                 await asyncio.sleep(struck.end_ns / SECOND + QUIET_SECONDS - time.monotonic())
             await self._controls(end_monotonic)
         self._server.close_log()
@@ -116,7 +135,7 @@ class Lane:
         endpoint = EndpointSpec(url=self._server.url, model="scripted")
         clock = self.ran.clock
         probe = Probe(
-            self._spec, endpoint, self._folder / "probe", from_monotonic=clock.from_monotonic, sink=self.ran.take
+            self._spec, endpoint, self._folder / "probe", from_monotonic=clock.from_monotonic, sink=self._take
         )
         plain = PlainAiperf(self._spec, self._server.url, self._folder / "plain") if self._plan.plain else None
         polls = asyncio.create_task(poll_health(self._server.port, self.ran.polls))
@@ -145,11 +164,33 @@ class Lane:
             await asyncio.sleep(ASK_SECONDS)
         return measure_client(**self._seen(probe, struck, ended=True))[0]
 
-    def _seen(self, probe: Probe, struck: Struck, *, ended: bool) -> dict[str, Any]:
+    def _take(self, event: ProbeEvent) -> None:
+        self.ran.take(event)
+        if isinstance(event, Record) and self._receiver is not None:
+            self._receiver.know(event.request_id)
+
+    async def _traced(self, struck: Struck) -> WitnessReport:
+        """As a run does it: after the client, when late spans have had their time."""
+        assert self._receiver is not None
+        now = self.ran.clock.now_ns()
+        await asyncio.sleep(2 * BATCH_SECONDS)
+        times = self._times(struck, now, ended=True)
+        records = [r for r in self.ran.since(times.t_inject - BASELINE_NS) if r.start_ns < now]
+        asked = [i for r in records if (i := trace_id_of(r.request_id)) is not None]
+        return measure_trace(
+            records,
+            self._receiver.traces(asked),
+            times=times,
+            intervals_ns={self._spec.name: self._spec.interval_ns},
+            ratios={self._spec.name: 1.0},
+            settings=JUDGE,
+            source=Source(self._receiver.received, ""),
+            clock_step_ns=self.ran.clock.step_ns(),
+        )
+
+    def _times(self, struck: Struck, now: int, *, ended: bool) -> RunTimes:
         clock = self.ran.clock
-        begin = clock.from_monotonic(struck.inject_ns) - round(JUDGE.baseline_seconds * SECOND)
-        in_flight, now = probe.state().in_flight, clock.now_ns()
-        times = RunTimes(
+        return RunTimes(
             t_inject=clock.from_monotonic(struck.inject_ns),
             t_effect=clock.from_monotonic(struck.begin_ns),
             t_acting_until=clock.from_monotonic(struck.end_ns),
@@ -157,8 +198,12 @@ class Lane:
             observed_until=now,
             horizon_ended=ended,
         )
+
+    def _seen(self, probe: Probe, struck: Struck, *, ended: bool) -> dict[str, Any]:
+        in_flight, now = probe.state().in_flight, self.ran.clock.now_ns()
+        times = self._times(struck, now, ended=ended)
         return {
-            "columns": Columns.of(self.ran.since(begin)),
+            "columns": Columns.of(self.ran.since(times.t_inject - BASELINE_NS)),
             "times": times,
             "in_flight": in_flight,
             "gaps": self.ran.gaps,

@@ -49,6 +49,7 @@ def targets(result: Result) -> list[Target]:
     plan, touched, untouched = result.plan, result.touched, result.untouched
     equal = sum(o.counts_equal for o in result.outages)
     right = sum(o.verdict_right for o in touched)
+    traced = sum(o.trace_right for o in result.outages)
     silent = sum(o.verdict_right and o.counted_failed == 0 and o.impact_error_seconds is None for o in untouched)
     conclusive = [c for c in result.controls if c.conclusive]
     false = sum(c.false_finding for c in result.controls)
@@ -70,6 +71,11 @@ def targets(result: Result) -> list[Target]:
         ),
         Target(
             "untouched outages: no_impact, and no figure", f"{silent} of {len(untouched)}", silent == len(untouched)
+        ),
+        Target(
+            "the trace witness: failed requests with spans and without, and no harm called nothing",
+            f"{traced} of {len(result.outages)}",
+            traced == len(result.outages),
         ),
         Target(
             "requests called bad that no outage harmed",
@@ -120,6 +126,10 @@ def misses(result: Result) -> list[str]:
             )
         if not o.verdict_right:
             wrong.append(f"verdict {o.verdict} ({o.reason})")
+        if not o.trace_right:
+            wrong.append(
+                f"traces (failed with spans, without) {o.trace_true} true, {o.trace_counted} counted, {o.trace_verdict} ({o.trace_reason})"
+            )
         if wrong:
             lines.append(
                 f"outage {o.number} on {o.lane}, {o.kind}, {o.true_seconds:.3f} s, machine late by up to {o.late_seconds:.3f} s: "

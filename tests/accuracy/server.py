@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tests.accuracy.plan import EVERY, GOOD, WOBBLE_SECONDS, Kind, Outage, Pattern, phase_seconds
+from tests.accuracy.spans import SpanSender
 from tests.support.scripted_server import Behaviour, Mode, ScriptedServer, Served
 
 
@@ -23,6 +24,8 @@ class Met:
     outage: int | None = None
     """The outage that harmed it, if one did."""
     whole: bool = False
+    traced: bool = False
+    """It left spans."""
 
 
 @dataclass(slots=True)
@@ -47,8 +50,9 @@ class Struck:
 class TruthServer(ScriptedServer):
     """See the module. `log` gets a JSON line for each thing that the server knows of, as Dynamo's frontend writes them."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, spans: SpanSender | None = None) -> None:
         super().__init__()
+        self._spans = spans
         self.behaviour = GOOD
         self.met: dict[str, Met] = {}
         self.struck: list[Struck] = []
@@ -84,9 +88,12 @@ class TruthServer(ScriptedServer):
             if number:
                 await asyncio.sleep(phase)
             begin = await self._begin(struck)
-            await asyncio.sleep(phase if flaps else outage.seconds)
+            await self._act(phase if flaps else outage.seconds)
             struck.acted.append((begin, await self._finish(struck)))
         return struck
+
+    async def _act(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
     def wobble(self, *, on: bool) -> int:
         """Every answer comes 0.3 s later: no harm. Returns the instant of the change."""
@@ -136,6 +143,7 @@ class TruthServer(ScriptedServer):
     def _ended(self, served: Served) -> None:
         met = self.met[served.request_id]
         met.whole = served.whole
+        met.traced = self._spans is not None and self._spans.ended(served)
         self._open.discard(served.request_id)
         error = _as_dynamo_counts(served)
         if error is None:

@@ -63,6 +63,7 @@ def _accuracy_table(result: Result) -> str:
         "within",
         "failed true = counted",
         "slow true = counted",
+        "in traces true = counted",
         "verdicts",
     ]
     rows = [_accuracy_row(k.name, [o for o in result.outages if o.kind == k.name]) for k in KINDS]
@@ -81,6 +82,7 @@ def _rate_table(result: Result) -> str:
         "within",
         "failed true = counted",
         "slow true = counted",
+        "in traces true = counted",
         "verdicts",
     ]
     rates = sorted({o.rate for o in result.outages})
@@ -104,6 +106,7 @@ def _accuracy_row(name: str, all_of: Sequence[Compared]) -> list[str]:
         f"{within}/{len(touched)}",
         f"{failed} = {sum(o.counted_failed for o in all_of)} in {equal}/{len(all_of)}",
         f"{slow} = {sum(o.counted_slow for o in all_of)}",
+        f"{sum(o.trace_true[0] for o in all_of)} = {sum(o.trace_counted[0] for o in all_of)}",
         ", ".join(f"{n} {v}" for v, n in verdicts.most_common()),
     ]
 

@@ -208,6 +208,15 @@ def test_a_share_of_99_percent_is_enough_for_edges_and_not_for_counts() -> None:
     assert not all(t.met for t in targets(result(*[good] * 99, replace(good, counted_failed=3))))
 
 
+def test_a_trace_witness_that_is_wrong_is_called_wrong() -> None:
+    good = replace(only(lane()), trace_status="ok", trace_verdict="recovered", trace_true=(3, 1), trace_counted=(3, 1))
+    assert good.trace_right
+    assert not replace(good, trace_counted=(2, 1)).trace_right
+    assert not replace(good, trace_counted=(3, 0)).trace_right
+    assert not replace(good, trace_verdict="no_impact").trace_right, "harm that left no spans is not no harm"
+    assert not all(t.met for t in targets(result(replace(good, trace_counted=(2, 1)))))
+
+
 def test_tables_and_json_hold_every_kind() -> None:
     r = result(only(lane()), only(lane("slow tokens")))
     text = tables(r)

@@ -44,10 +44,21 @@ async def ask(server: TruthServer, key: str, told: Told) -> None:
     )
 
 
+class Patient(TruthServer):
+    """Its outages last until they are told to end: a busy machine must not decide whom they meet."""
+
+    def __init__(self, log: Path) -> None:
+        super().__init__(log)
+        self.enough = asyncio.Event()
+
+    async def _act(self, seconds: float) -> None:
+        await asyncio.wait_for(self.enough.wait(), 60)
+
+
 async def one_outage(kind: Kind, folder: Path) -> tuple[TruthServer, Struck, Told]:
     """A request in flight when it strikes, three while it acts, one after it."""
     told = Told()
-    async with TruthServer(folder / "log") as server:
+    async with Patient(folder / "log") as server:
         server.behaviour = LONG_ANSWER
         before = asyncio.create_task(ask(server, "before", told))
         while "before" not in server.met:
@@ -57,6 +68,7 @@ async def one_outage(kind: Kind, folder: Path) -> tuple[TruthServer, Struck, Tol
         while not (server.struck and server._acting):
             await asyncio.sleep(0.005)
         await asyncio.gather(*(ask(server, f"during{i}", told) for i in range(3)))
+        server.enough.set()
         struck = await strike
         await asyncio.gather(before, ask(server, "after", told))
         await asyncio.sleep(0.05)

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from monitor.model import Verdict, WitnessReport
-from probes.record import BAD, FAILURES, Outcome, Record
+from probes.record import BAD, FAILURES, ErrorClass, Outcome, Record
 from tests.accuracy.lane import SECOND, Ran
 from tests.accuracy.plan import KIND
 from tests.accuracy.server import Met, Struck
@@ -66,6 +67,13 @@ class Compared:
     """The probe itself told of a gap in the run: it did not see all, and says so."""
     actual_gaps: tuple[float | None, float | None] = (None, None)
     """Seconds between the probe's starts around the two edges, from the report."""
+    trace_status: str = "absent"
+    trace_verdict: str = ""
+    trace_reason: str = ""
+    trace_true: tuple[int, int] = (0, 0)
+    """Failed requests that left spans, and those that reached the server (or its listener) and left none."""
+    trace_counted: tuple[int, int] = (0, 0)
+    """The trace witness's word on both."""
     plain_errors: int | None = None
     plain_harmed: int | None = None
     unready_seconds: float = 0.0
@@ -96,6 +104,12 @@ class Compared:
     @property
     def counts_equal(self) -> bool:
         return self.same_requests and (self.counted_failed, self.counted_slow) == (self.true_failed, self.true_slow)
+
+    @property
+    def trace_right(self) -> bool:
+        """The trace witness counts what left spans, and never says that all was well where harm left none."""
+        said_well = self.trace_status == "ok" and self.trace_verdict == Verdict.NO_IMPACT
+        return self.trace_counted == self.trace_true and not (said_well and self.touched)
 
     @property
     def verdict_right(self) -> bool:
@@ -181,7 +195,24 @@ def _compared(ran: Ran, struck: Struck, report: WitnessReport, harm: Harm, *, ne
         probe_gap="probe gap" in report.reason or "no request was started" in report.reason,
         actual_gaps=(report.resolution.at_impact_seconds, report.resolution.at_recovery_seconds),
         **_plain(ran, struck),
+        **_by_trace(ran, struck, harm.failed[number]),
     )
+
+
+def _by_trace(ran: Ran, struck: Struck, failed: frozenset[str]) -> dict[str, Any]:
+    """What the trace witness should have counted, from the server's word, and what it did."""
+    report = next((t for s, t in zip(ran.struck, ran.traces, strict=False) if s is struck), None)
+    if report is None:
+        return {}
+    refused = {r.request_id for r in ran.records if r.error is ErrorClass.CONNECTION_REFUSED}
+    traced = {key for key in failed if (met := ran.met.get(key)) is not None and met.traced}
+    return {
+        "trace_status": report.status,
+        "trace_verdict": str(report.verdict),
+        "trace_reason": report.reason,
+        "trace_true": (len(traced), len(failed - traced - refused)),
+        "trace_counted": (report.failed_requests or 0, report.lost_requests or 0),
+    }
 
 
 def _distance(measured: int | None, true: int) -> float | None:

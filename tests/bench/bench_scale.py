@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from monitor.config.settings import RunSpec
@@ -24,58 +25,53 @@ from tests.bench.bench_store import RATE, record, run
 
 SECOND = 1_000_000_000
 BATCH = 50
-SAMPLES = 60
+SAMPLES = 200
 LEAST = 10_000
 FILL = 10_000
 
 
-def median_us(work: Callable[[], object]) -> float:
-    """Microseconds of the middle of many calls."""
-    taken = []
-    for _ in range(SAMPLES):
-        begun = time.perf_counter()
-        work()
-        taken.append((time.perf_counter() - begun) * 1e6)
-    return sorted(taken)[SAMPLES // 2]
+class Filled:
+    """A store, the records that are in it, and what one more costs (microseconds, sample by sample)."""
 
-
-class Sizes:
-    """One store that grows, and the cost at each size."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, file: Path) -> None:
+        self.store = Store(f"sqlite:///{file}")
         self._random = random.Random(1)  # noqa: S311 - reproducible figures
-        self._stored = 0
-        self._runs = 0
+        self.records = 0
+        self.ingest: list[float] = []
+        self.close: list[float] = []
 
     def grow(self, to: int) -> None:
         """Fill up."""
-        while self._stored < to:
-            last = min(to, self._stored + FILL)
-            self._store.add([record(number, self._random, 0.01) for number in range(self._stored, last)])
-            self._stored = last
+        while self.records < to:
+            self.store.add(self._batch(min(FILL, to - self.records)))
+
+    def sample(self) -> None:
+        """One batch more, and the end of one run more."""
+        batch = self._batch(BATCH)  # making records is not the store's cost
+        self.ingest.append(_microseconds(lambda: self.store.add(batch)) / BATCH)
+        self.close.append(_microseconds(self._close))
 
     def figures(self) -> dict[str, Any]:
-        """Cost of a record and of the end of a run, now."""
-        ready = iter([self._batch() for _ in range(SAMPLES)])  # making records is not the store's cost
-        ingest = median_us(lambda: self._store.add(next(ready))) / BATCH
-        close = median_us(self._close)
-        return {
-            "records": self._stored,
-            "size_mb": round(self._store.size_bytes() / 1e6, 1),
-            "ingest_one_record_us": round(ingest, 2),
-            "close_one_run_us": round(close, 1),
+        """Medians of the samples since the last call."""
+        found = {
+            "records": self.records,
+            "size_mb": round(self.store.size_bytes() / 1e6, 1),
+            "ingest_one_record_us": round(median(self.ingest), 2),
+            "close_one_run_us": round(median(self.close), 1),
         }
+        self.ingest.clear()
+        self.close.clear()
+        return found
 
-    def _batch(self) -> list[Record]:
-        first, self._stored = self._stored, self._stored + BATCH
-        return [record(number, self._random, 0.01) for number in range(first, self._stored)]
+    def _batch(self, size: int) -> list[Record]:
+        first, self.records = self.records, self.records + size
+        return [record(number, self._random, 0.01) for number in range(first, self.records)]
 
     def _close(self) -> None:
         """As a service does it: the window's records, the client's report, the run."""
-        end = record(self._stored, self._random, 0.0).start_ns
+        end = record(self.records, self._random, 0.0).start_ns
         inject = end - 60 * SECOND
-        columns = self._store.columns(inject - 30 * SECOND, end)
+        columns = self.store.columns(inject - 30 * SECOND, end)
         times = RunTimes(
             t_inject=inject,
             t_effect=inject,
@@ -84,42 +80,56 @@ class Sizes:
             observed_until=end,
             horizon_ended=True,
         )
-        interval = SECOND // RATE
         reports = measure_client(
             columns,
             times=times,
             in_flight=[],
             gaps=[],
-            intervals_ns={"chat": interval},
+            intervals_ns={"chat": SECOND // RATE},
             overdue_ns={"chat": None},
             settings=RunSpec(),
         )
-        made = run(self._stored + self._runs, self._random).model_copy(update={"witnesses": tuple(reports)})
-        self._runs += 1
-        self._store.save_run(made)
+        self.store.save_run(run(self.records, self._random).model_copy(update={"witnesses": tuple(reports)}))
+
+
+def _microseconds(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return (time.perf_counter() - begun) * 1e6
 
 
 def main(argv: list[str]) -> dict[str, Any]:
-    """Grow by tens."""
+    """Grow by tens; at each size the small store is sampled in turn with the large one, so that noise hits both."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--most", type=int, default=10_000_000)
     most = parser.parse_args(argv).most
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        store = Store(f"sqlite:///{Path(folder) / 'bench.db'}")
+        large = Filled(Path(folder) / "large.db")
         try:
-            sizes = Sizes(store)
-            size = LEAST
+            size = 10 * LEAST
             while size <= most:
-                sizes.grow(size)
-                found.append(sizes.figures())
+                large.grow(size)
+                found.append(_beside(large, Path(folder) / f"small-{size}.db"))
                 print(json.dumps(found[-1]), file=sys.stderr, flush=True)
                 size *= 10
         finally:
-            store.close()
-    first, last = found[0], found[-1]
-    ratios = {key: round(last[key] / first[key], 2) for key in ("ingest_one_record_us", "close_one_run_us")}
-    return {"sizes": found, "ratio_of_last_to_first": ratios}
+            large.store.close()
+    return {"sizes": found}
+
+
+def _beside(large: Filled, file: Path) -> dict[str, Any]:
+    small = Filled(file)
+    try:
+        small.grow(LEAST)
+        for _ in range(SAMPLES):
+            small.sample()
+            large.sample()
+        a, b = small.figures(), large.figures()
+    finally:
+        small.store.close()
+    keys = ("ingest_one_record_us", "close_one_run_us")
+    return {"small": a, "large": b, "ratio": {key: round(b[key] / a[key], 2) for key in keys}}
 
 
 if __name__ == "__main__":
