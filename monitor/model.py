@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from faults.base import Evidence, Instance, Objectives, Receipt
 
@@ -79,6 +79,51 @@ class Resolution(Model):
     text: str = ""
 
 
+class WorkerEvent(Model):
+    """What became of a worker, by its own metrics. Instants are those of scrapes."""
+
+    what: Literal["down", "not_scraped", "vanished", "appeared", "restarted"]
+    """down: its metrics could not be scraped. not_scraped: nobody tried any more. vanished: its series are gone from a
+    target that is scraped. appeared: a worker that was not there before. restarted: the same one, counting from 0."""
+    instance: str
+    """What Prometheus calls the scraped address."""
+    worker_id: str = ""
+    at_ns: int
+    """The scrape that showed it; for not_scraped the last one before."""
+    since_ns: int | None = None
+    """The scrape before, which did not: it happened between the two. None when there is none."""
+    until_ns: int | None = None
+    """down and not_scraped: the first good scrape after it; None when there was none."""
+
+
+class ServerFigures(Model):
+    """What the server's metrics say beside errors, from the injection on. None: there is no such series, which is not 0."""
+
+    migrations: int | None = None
+    """Attempts to go on elsewhere, also those that failed."""
+    migrations_by: dict[str, int] = Field(default_factory=dict)
+    cancellations: int | None = None
+    rejections: int | None = None
+    rejections_by: dict[str, int] = Field(default_factory=dict)
+    """Refusals in the counter of finished requests, by the server's word or HTTP status."""
+    preemptions: int | None = None
+    queue_peak: float | None = None
+    """Requests that waited, all targets together."""
+    in_flight_peak: float | None = None
+    kv_cache_peak: float | None = None
+    """Largest share of a KV cache that was in use, 0 to 1."""
+    tokens_per_second_before: float | None = None
+    tokens_per_second_during: float | None = None
+    """From impact to recovery as this witness saw them, else from the injection on."""
+    workers_before: int | None = None
+    """Workers whose metrics were there at the injection."""
+    workers_after: int | None = None
+    """... and at the end of the observation."""
+    worker_events: tuple[WorkerEvent, ...] = ()
+    absent: tuple[str, ...] = ()
+    """Figures that no series exists for: it never happened, or the server does not say."""
+
+
 class WitnessReport(Model):
     """What one witness says about a run. Durations in seconds, instants in UTC nanoseconds."""
 
@@ -105,6 +150,8 @@ class WitnessReport(Model):
     lost_requests: int | None = None
     requests_in_flight_at_injection: int | None = None
     tokens_lost: int | None = None
+    longest_bad_seconds: float | None = None
+    """Client witness: the longest that a bad request took to end."""
     errors: dict[str, int] = Field(default_factory=dict)
     migrated_requests: int | None = None
     """Trace witness: requests that were routed again, whether or not that saved them."""
@@ -126,6 +173,8 @@ class WitnessReport(Model):
     during_latency_seconds: float | None = None
     during_rate: float | None = None
     resolution: Resolution = Resolution()
+    figures: ServerFigures | None = None
+    """Server witness."""
     notes: tuple[str, ...] = ()
 
 
@@ -149,6 +198,23 @@ class Comparison(Model):
     reason: str = ""
     """The likely reason of a disagreement, from a closed list."""
     text: str = ""
+
+
+class Recovery(Model):
+    """When what was whole again: seconds from the effect (from the injection, where the effect was not seen).
+
+    None: it did not happen, or nobody could see it, or nothing was broken that it could be said of. The figure of a
+    request is that of its start, which may lie before the effect was verified: then it is negative.
+    """
+
+    replaced_seconds: float | None = None
+    """A live process stood in the place of the last one that we ended."""
+    ready_seconds: float | None = None
+    """... and called itself ready."""
+    first_success_seconds: float | None = None
+    """The first good request after the impact, by the client witness."""
+    baseline_seconds: float | None = None
+    """The first request from which everything was back at the baseline, by the client witness."""
 
 
 class Transition(Model):
@@ -193,6 +259,25 @@ class Run(Model):
     comparisons: tuple[Comparison, ...] = ()
     objective_results: tuple[ObjectiveResult, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
+    @property
+    def recovery(self) -> Recovery | None:
+        """Ready, first success and baseline, which are three things; None before the injection."""
+        effect = self.t_effect if self.t_effect is not None else self.t_inject
+        if effect is None:
+            return None
+        client = self.witness("client")
+
+        def after(instant: int | None) -> float | None:
+            return None if instant is None else (instant - effect) / 1e9
+
+        return Recovery(
+            replaced_seconds=after(self.t_replaced),
+            ready_seconds=after(self.t_ready),
+            first_success_seconds=after(client.t_first_good if client else None),
+            baseline_seconds=after(client.t_recovered if client else None),
+        )
 
     @property
     def met(self) -> bool | None:

@@ -16,6 +16,7 @@ from monitor.clock import SystemClock
 from monitor.config.settings import Settings
 from monitor.export.metrics import Metrics
 from monitor.export.telemetry import RunTracer
+from monitor.figures import ServiceFigures
 from monitor.incidents import IncidentWatch
 from monitor.ingest import Ingest
 from monitor.measure.server import ServerWitness
@@ -63,6 +64,7 @@ class Service:
         self.receiver = Receiver(settings.traces, self.metrics) if settings.traces else None
         self.sources: dict[str, dict[str, Any]] = {}
         self.watch = IncidentWatch()
+        self.figures = ServiceFigures()
         self._gaps: list[Gap] = []
         self._stepped_at: float | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -90,6 +92,9 @@ class Service:
         """
         await self.ingest.start()
         self.watch = IncidentWatch(await asyncio.to_thread(self.store.open_incident))
+        controls = [name for name, entry in self.entries.items() if entry.fault.kind == "none"]
+        self.figures = await asyncio.to_thread(ServiceFigures.restored, self.store, controls)
+        self.metrics.restore(self.figures)
         left = await self.engine.start()
         for run in left:
             log.warning("run %s of an earlier process: %s", run.id, run.reason)
@@ -158,7 +163,13 @@ class Service:
 
     def _make_server(self) -> ServerWitness | None:
         spec = self.settings.prometheus
-        return ServerWitness(spec, baseline_seconds=self.settings.run.baseline_seconds) if spec else None
+        if spec is None:
+            return None
+        return ServerWitness(
+            spec,
+            baseline_seconds=self.settings.run.baseline_seconds,
+            on_trouble=lambda kind: self.metrics.source_error("prometheus", kind.value),
+        )
 
     def _make_witnesses(self) -> ServiceWitnesses:
         return ServiceWitnesses(
@@ -223,6 +234,7 @@ class Service:
             f": {note or run.reason}" if note or run.reason else "",
         )
         self.metrics.run_changed(run)
+        self.figures.take_run(run)
         if run.phase is Phase.FINISHED:
             self.tracer.export(run)
 
@@ -307,7 +319,8 @@ class Service:
         change = self.watch.step(now, stats, overdue=overdue, run_active=self.engine.active is not None)
         if change is None:
             return
-        self.watch.current = await asyncio.to_thread(self.store.save_incident, change)
+        self.watch.current = stored = await asyncio.to_thread(self.store.save_incident, change)
+        self.figures.take_incident(stored, fresh=change.id is None)
         self.metrics.incident(change)
 
     async def _check_sources(self) -> None:

@@ -8,11 +8,15 @@ from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from monitor.api import page, routes
 from monitor.api.face import ServiceFace
+from monitor.api.problems import TOKEN
 from monitor.catalogue import BadChange, UnknownFault
 from monitor.run.engine import RunRefused
 from monitor.store.errors import StoreError
@@ -33,8 +37,10 @@ def make_app(service: ServiceFace) -> FastAPI:
     token = os.environ.get(token_env, "") if token_env else ""
     if token:
         _require_token(app, token)
+    guarded = TOKEN if token else {}
     app.include_router(routes.health)
-    app.include_router(routes.api, prefix="/api/v1")
+    app.include_router(routes.metrics, responses=guarded)
+    app.include_router(routes.api, prefix="/api/v1", responses=guarded)
     app.include_router(page.router)
     _handle_errors(app)
     return app
@@ -77,7 +83,23 @@ def _handle_errors(app: FastAPI) -> None:
     async def store(_: Request, error: StoreError) -> JSONResponse:
         return JSONResponse({"detail": f"the store refuses: {error}"}, status_code=503)
 
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 400:  # FastAPI's word for a body that is not even text
+            return JSONResponse({"detail": "body: is not JSON in UTF-8"}, status_code=422)
+        if error.status_code == 405:  # Starlette names the methods of the first route of a path only
+            return JSONResponse({"detail": error.detail}, status_code=405, headers={"Allow": _allowed(app, request)})
+        return await http_exception_handler(request, error)
+
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         lines = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
         return JSONResponse({"detail": "; ".join(lines)}, status_code=422)
+
+
+def _allowed(app: FastAPI, request: Request) -> str:
+    """The methods of every route of the path."""
+    scopes = {method: {**request.scope, "method": method} for method in ("DELETE", "GET", "PATCH", "POST", "PUT")}
+    return ", ".join(
+        method for method, scope in scopes.items() if any(r.matches(scope)[0] is Match.FULL for r in app.router.routes)
+    )

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Response
 from fastapi import Request as HttpRequest
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.api.face import ServiceFace
+from monitor.api.problems import BEGUN, INVALID, NOT_FOUND, REFUSED, STORE
 from monitor.catalogue import describe
 from monitor.model import Run, Verdict
 from monitor.run.engine import DryRun, RecoverReport, Request
 
 health = APIRouter(tags=["service"])
+metrics = APIRouter(tags=["service"])
 api = APIRouter()
 
 
@@ -30,9 +33,9 @@ Service = Annotated[ServiceFace, Depends(service_of)]
 class RunRequest(BaseModel):
     """A wish for a run."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
-    fault: str = Field(description="Name of a catalogue entry.")
+    fault: str = Field(description="Name of a catalogue entry.", examples=["none"])
     changes: dict[str, Any] = Field(default_factory=dict, description="Parameters of the fault to change for this run.")
     dry_run: bool = Field(default=False, description="Resolve and judge; touch nothing.")
     seed: int | None = Field(default=None, description="Seed of random choices.")
@@ -42,7 +45,7 @@ class RunRequest(BaseModel):
 class StopRequest(BaseModel):
     """An emergency stop."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     reason: str = Field(default="stopped by hand", min_length=1, max_length=300)
     by: str = Field(default="api", max_length=60)
@@ -51,7 +54,7 @@ class StopRequest(BaseModel):
 class ResumeRequest(BaseModel):
     """The release of an emergency stop."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     by: str = Field(default="api", max_length=60)
 
@@ -62,16 +65,23 @@ async def healthz() -> dict[str, str]:
     return {"status": "alive"}
 
 
-@health.get("/readyz")
-async def readyz(service: Service, response: Response) -> dict[str, str]:
+class Readiness(BaseModel):
+    """Whether the service does its job."""
+
+    status: Literal["ready", "not ready"]
+    reason: str
+
+
+@health.get("/readyz", responses={503: {"model": Readiness, "description": "Not ready, and why."}})
+async def readyz(service: Service, response: Response) -> Readiness:
     """Ready: probes are sending and results can be stored. 503 with the reason if not."""
     ready, reason = service.ready
     response.status_code = 200 if ready else 503
-    return {"status": "ready" if ready else "not ready", "reason": reason}
+    return Readiness(status="ready" if ready else "not ready", reason=reason)
 
 
-@health.get("/metrics")
-async def metrics(service: Service) -> Response:
+@metrics.get("/metrics", response_class=PlainTextResponse)
+async def metrics_page(service: Service) -> Response:
     """Prometheus page."""
     body, content_type = service.render_metrics()
     return Response(body, media_type=content_type)
@@ -103,7 +113,7 @@ async def kinds(service: Service) -> dict[str, dict[str, Any]]:
     return {"kinds": {e.fault.kind: type(e.fault).model_json_schema() for e in service.entries.values()}}
 
 
-@api.get("/runs", tags=["runs"])
+@api.get("/runs", tags=["runs"], responses=INVALID | STORE)
 async def runs(
     service: Service,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
@@ -118,7 +128,13 @@ async def runs(
     return {"runs": found, "total": total}
 
 
-@api.post("/runs", tags=["runs"], status_code=202, response_model=None)
+@api.post(
+    "/runs",
+    tags=["runs"],
+    status_code=202,
+    response_model=None,
+    responses=BEGUN | INVALID | NOT_FOUND | REFUSED | STORE,
+)
 async def start_run(service: Service, body: RunRequest, response: Response) -> Run | DryRun:
     """Begin a run (202), or say what it would do (200). 409 when the guard refuses."""
     request = Request(fault=body.fault, changes=body.changes, requested_by=body.requested_by, seed=body.seed)
@@ -128,7 +144,7 @@ async def start_run(service: Service, body: RunRequest, response: Response) -> R
     return await service.engine.submit(request)
 
 
-@api.get("/runs/{run_id}", tags=["runs"])
+@api.get("/runs/{run_id}", tags=["runs"], responses=INVALID | NOT_FOUND | STORE)
 async def show_run(service: Service, run_id: str) -> Run:
     """One run, by id or by an unambiguous prefix."""
     return await find_run(service, run_id)
@@ -148,27 +164,27 @@ async def find_run(service: ServiceFace, run_id: str) -> Run:
     return run
 
 
-@api.post("/runs/{run_id}/recover", tags=["runs"])
+@api.post("/runs/{run_id}/recover", tags=["runs"], responses=INVALID | NOT_FOUND | STORE)
 async def recover_run(service: Service, run_id: str) -> RecoverReport:
     """Put back what one run broke: abort it if it is alive, else revert its open receipt."""
     run = await find_run(service, run_id)
     return await service.engine.recover(run.id, "recovered by hand")
 
 
-@api.post("/recover", tags=["runs"])
+@api.post("/recover", tags=["runs"], responses=STORE)
 async def recover_all(service: Service) -> RecoverReport:
     """Put back everything."""
     return await service.engine.recover(None, "recovered by hand")
 
 
-@api.post("/stop", tags=["service"])
+@api.post("/stop", tags=["service"], responses=INVALID | STORE)
 async def stop(service: Service, body: StopRequest) -> dict[str, Any]:
     """Emergency stop: revert all, refuse new runs until resume, also after a restart."""
     stopped, report = await service.engine.stop(body.reason, body.by)
     return {"stopped": stopped, "reverted": report.reverted, "failed": report.failed}
 
 
-@api.post("/resume", tags=["service"])
+@api.post("/resume", tags=["service"], responses=INVALID | STORE)
 async def resume(service: Service, body: ResumeRequest) -> dict[str, None]:
     """Release the emergency stop."""
     del body
@@ -182,7 +198,7 @@ async def schedules(service: Service) -> dict[str, Any]:
     return {"schedules": service.schedules()}
 
 
-@api.get("/incidents", tags=["service"])
+@api.get("/incidents", tags=["service"], responses=INVALID | STORE)
 async def incidents(service: Service, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> dict[str, Any]:
     """Error windows with no run active, newest first."""
     return {"incidents": await asyncio.to_thread(service.reader.incidents, limit)}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from monitor.cli.figures import NOTHING, instance_names, local_time, met_text, number, seconds, words
+from monitor.cli.figures import NOTHING, instance_names, local_time, met_text, number, percent, seconds, words
 from monitor.cli.render import heading, pairs, say, table
+from monitor.measure.controls import ControlResult
 from monitor.model import Run
 
 
@@ -91,13 +92,32 @@ def _status_rows(status: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows.append(("active run", f"{run['id']}: {run['fault_name']}, {run['phase']}" if run else "none"))
     if incident:
         rows.append(("incident", f"since {local_time(incident.get('start_ns'))}: {incident.get('first_error')}"))
-    rows.append(("incidents", number(status.get("incidents_total"))))
+    rows.append(("incidents", _incidents(status)))
+    rows.append(("control runs", _controls(status.get("control_runs") or {})))
     rows.append(("store", "fine" if store.get("ok") else f"refuses: {store.get('reason')}"))
     for name, source in (status.get("sources") or {}).items():
         rows.append((name, "up" if source.get("up") else f"down: {source.get('reason')}"))
     if status.get("page"):
         rows.append(("page", str(status["page"])))
     return rows
+
+
+def _incidents(status: Mapping[str, Any]) -> str:
+    found = status.get("incidents") or {}
+    text = number(found.get("count", status.get("incidents_total")))
+    last = found.get("last")
+    if last is None:
+        return text
+    return f"{text}, {found.get('seconds', 0):.4g} s in all, the last at {local_time(last.get('start_ns'))}"
+
+
+def _controls(found: Mapping[str, Any]) -> str:
+    """An upper bound of nothing is no figure: without a conclusive control run there is none."""
+    counts = words(f"{found[name]} {name.replace('_', ' ')}" for name in map(str, ControlResult) if found.get(name))
+    bound = found.get("rate_upper_95")
+    if bound is None:
+        return counts if counts != NOTHING else "none yet"
+    return f"{counts}; false findings below {percent(bound)} (95 % confidence)"
 
 
 def _probe_row(probe: Mapping[str, Any]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from monitor.cli.figures import (
     words,
 )
 from monitor.cli.render import heading, pairs, table
+from monitor.cli.render_server import recovery_rows, show_server
 from monitor.model import Comparison, ObjectiveResult, Run, WitnessReport
 
 WITNESSES = ("client", "server", "trace")
@@ -36,9 +37,14 @@ def show_run(run: Run) -> None:
     if marks:
         heading("Instants")
         pairs(marks)
+    back = list(recovery_rows(run))
+    if back:
+        heading("Whole again (from the effect)")
+        pairs(back)
     if run.witnesses:
         heading("Witnesses")
         _witnesses(run)
+        show_server(run)
     if run.comparisons:
         heading("Do they agree")
         table(("witnesses", "figure", "", "how", "likely reason"), [_comparison(one) for one in run.comparisons])

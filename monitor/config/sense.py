@@ -12,6 +12,7 @@ from faults.entry import FaultEntry
 from faults.targets.state import INSTANCES_FILE, StateReader
 from monitor.config.problem import Finding, near, path_text, shown
 from monitor.config.sense_listen import listen_findings
+from monitor.config.sense_prometheus import prometheus_findings
 from monitor.config.sense_timing import timing_findings
 from monitor.config.settings import Settings
 from monitor.config.yamlfile import Location
@@ -195,7 +196,7 @@ def _deployment(scene: Scene) -> Iterator[Finding]:
 
 
 def _run(scene: Scene) -> Iterator[Finding]:
-    run, guard, server = scene.settings.run, scene.settings.guard, scene.settings.prometheus
+    run, guard = scene.settings.run, scene.settings.guard
     if run.hold_seconds >= run.horizon_seconds:
         what = f"{run.hold_seconds:g} s can never be held within horizon_seconds ({run.horizon_seconds:g})"
         yield Finding(("run", "hold_seconds"), what, "must be below horizon_seconds", (("run", "horizon_seconds"),))
@@ -203,12 +204,6 @@ def _run(scene: Scene) -> Iterator[Finding]:
         if kind not in scene.kinds:
             at = ("guard", "allowed_kinds", index)
             yield Finding(at, f"{shown(kind)} is not a kind of fault", near(kind, scene.kinds))
-    if server is not None and server.rate_window_seconds is not None:
-        least = 2 * server.scrape_interval_seconds
-        if server.rate_window_seconds < least:
-            what = f"{server.rate_window_seconds:g} s hold fewer than two scrapes, so rate() has no value"
-            uses = (("prometheus", "scrape_interval_seconds"),)
-            yield Finding(("prometheus", "rate_window_seconds"), what, f"at least {least:g}", uses)
 
 
 def _listen(scene: Scene) -> Iterator[Finding]:
@@ -217,6 +212,11 @@ def _listen(scene: Scene) -> Iterator[Finding]:
         variable = getattr(getattr(scene.settings, name), "token_env", None)
         if variable is not None:
             yield from _variable(scene, variable, (name, "token_env"))
+
+
+def _prometheus(scene: Scene) -> Iterator[Finding]:
+    if scene.settings.prometheus is not None:
+        yield from prometheus_findings(scene.settings.prometheus)
 
 
 def _store(scene: Scene) -> Iterator[Finding]:
@@ -251,6 +251,7 @@ CHECKS: tuple[Callable[[Scene], Iterator[Finding]], ...] = (
     _faults,
     _schedules,
     _run,
+    _prometheus,
     _listen,
     _store,
 )

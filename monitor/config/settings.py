@@ -5,10 +5,11 @@ Environment variables name a path with double underscores: `AFTERSHOCK_API__LIST
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from faults.catalogue import builtin
@@ -53,11 +54,54 @@ class DeploymentSpec(Section):
     )
 
 
+_QUOTED = re.compile(r"""\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|`[^`]*`""")
+_SELECTOR = re.compile(r"\s*(?:[a-zA-Z_:][\w:.]*\s*(?:\{[^{}]*\})?|\{[^{}]*\})\s*")
+
+
+def _selector(text: str) -> str:
+    """Only a selector has raw samples, and only of raw samples is it known what was counted between two of them."""
+    if not text.strip():
+        raise ValueError('is empty; a PromQL selector, such as requests_total{code=~"2.."}')
+    if not _SELECTOR.fullmatch(_QUOTED.sub('""', text)):
+        raise ValueError('must be a PromQL selector without functions, such as requests_total{code=~"2.."}')
+    return text
+
+
+Selector = Annotated[str, AfterValidator(_selector)]
+
+
+class QueriesSpec(Section):
+    """What to ask Prometheus about a server that has no preset. Every query is a selector; its raw samples are used."""
+
+    good_requests: Selector = Field(description="Counters of requests that were answered well.")
+    bad_requests: Selector = Field(description="Counters of requests that failed by the server's doing.")
+    caller_requests: Selector | None = Field(
+        default=None, description="Counters of requests that ended by the caller's doing; neither good nor bad."
+    )
+    started_requests: Selector | None = Field(default=None, description="Counters of requests that began.")
+    latency_sum: Selector | None = Field(default=None, description="Counters of seconds that requests took.")
+    latency_count: Selector | None = Field(default=None, description="Counters of the requests in latency_sum.")
+    in_flight: Selector | None = Field(default=None, description="Gauges of requests in the server.")
+    queue: Selector | None = Field(default=None, description="Gauges of requests that wait.")
+    kv_cache_use: Selector | None = Field(default=None, description="Gauges of KV cache use, 0 to 1.")
+    output_tokens: Selector | None = Field(default=None, description="Counters of tokens given out.")
+    migrations: Selector | None = Field(default=None, description="Counters of attempts to go on elsewhere.")
+    cancellations: Selector | None = Field(default=None, description="Counters of requests given up by the caller.")
+    rejections: Selector | None = Field(default=None, description="Counters of requests refused for overload.")
+    workers: Selector | None = Field(
+        default=None,
+        description="A counter or an uptime of each worker, told apart by instance and worker_id: whether it lives.",
+    )
+
+
 class PrometheusSpec(Section):
     """The server witness's source."""
 
     url: HttpUrl = Field(description="Address of the Prometheus that scrapes the deployment.")
-    preset: Literal["dynamo", "vllm", "sglang"] = Field(default="dynamo", description="Whose metric names to ask for.")
+    preset: Literal["dynamo", "vllm", "sglang", "generic"] = Field(
+        default="dynamo", description="Whose metric names to ask for; generic asks what queries says."
+    )
+    queries: QueriesSpec | None = Field(default=None, description="The queries of the generic preset.")
     selector: str = Field(default="", description='Label matchers added to every query, such as `namespace="prod"`.')
     scrape_interval_seconds: float = Field(default=15.0, gt=0, description="Scrape interval of the deployment.")
     rate_window_seconds: float | None = Field(

@@ -101,11 +101,27 @@ SCHEDULE_NEXT = _gauge(
 SCHEDULE_SKIPPED = _counter("schedule_skipped_total", "Firings that started no run.", "schedule", "reason")
 INCIDENTS = _counter("incidents_total", "Error windows that began with no run active.")
 INCIDENT_ACTIVE = _gauge("incident_active", "1 during an incident.")
+INCIDENT_SECONDS = _counter("incident_seconds_total", "Length of incidents that ended.", unit="s")
+CONTROL_RUNS = _counter(
+    "control_runs_total", "Control runs that ended: clean, or telling of harm where none was done.", "result"
+)
+COMPARISONS = _counter(
+    "witness_comparisons_total",
+    "Runs by whether two witnesses agreed; disagree if they did not in any figure.",
+    "pair",
+    "status",
+)
 STOPPED = _gauge("stopped", "1 while the emergency stop holds.")
 LEADER = _gauge("leader", "1 if this process runs the schedules.")
 STORE_ERRORS = _counter("store_errors_total", "Reads and writes that the store refused.")
 STORE_DROPPED = _counter("store_dropped_records_total", "Records given up because the store refused for too long.")
 SOURCE_UP = _gauge("source_up", "1 if a source of measurement answers.", "source")
+SOURCE_ERRORS = _counter(
+    "source_errors_total",
+    "Answers of a source that could not be used; a run's witness is inconclusive then.",
+    "source",
+    "reason",
+)
 OTLP_SPANS = _counter("otlp_spans_received_total", "Spans in OTLP requests that were taken.")
 OTLP_LOGS = _counter("otlp_logs_received_total", "Log records in OTLP requests that were taken; they are not kept.")
 OTLP_REFUSED = _counter("otlp_refused_total", "OTLP requests that were not taken.", "reason")
@@ -123,7 +139,8 @@ BUILD_INFO = _gauge("build_info", "Always 1.", "version", "deployment")
 METRICS: tuple[MetricSpec, ...] = (
     *(PROBE_REQUESTS, PROBE_DURATION, PROBE_TTFT, PROBE_ITL, PROBE_UP, PROBE_IN_FLIGHT, PROBE_OVERDUE, PROBE_GAP),
     *(FAULT_ACTIVE, FAULT_RUNS, FAULT_RECOVERY, FAULT_ERROR_WINDOW, FAULT_FAILED, FAULT_LAST, FAULT_MET),
-    *(SCHEDULE_NEXT, SCHEDULE_SKIPPED, INCIDENTS, INCIDENT_ACTIVE, STOPPED, LEADER),
+    *(SCHEDULE_NEXT, SCHEDULE_SKIPPED, INCIDENTS, INCIDENT_SECONDS, INCIDENT_ACTIVE, STOPPED, LEADER),
+    *(CONTROL_RUNS, COMPARISONS, SOURCE_ERRORS),
     *(STORE_ERRORS, STORE_DROPPED, SOURCE_UP, BUILD_INFO),
     *(OTLP_SPANS, OTLP_LOGS, OTLP_REFUSED, OTLP_ODD, OTLP_FORWARD_DROPPED),
 )

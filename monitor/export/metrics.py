@@ -20,18 +20,19 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from monitor.export import metric_names as names
+from monitor.export import zeros
 from monitor.export.exposition import ZeroedCollector
-from monitor.export.metric_names import METRICS, OUTCOME_ERRORS, Kind, MetricSpec
+from monitor.export.metric_names import METRICS, Kind, MetricSpec
 from monitor.export.otlp import metric_push, resource
-from monitor.model import Incident, Phase, Run, Verdict, WitnessReport
-from monitor.run.guard import Rule
-from monitor.trace.refusal import Oddity, Reason
+from monitor.figures import ServiceFigures
+from monitor.measure.compare import by_pair
+from monitor.measure.controls import control_result
+from monitor.model import Incident, Phase, Run, WitnessReport
 from probes.record import Gap, Outcome, Record
 
 SHUTDOWN_MILLISECONDS = 2_000
 _RUNS_REMEMBERED = 1_000
 _ACTING = frozenset({Phase.INJECTED, Phase.EFFECTIVE})
-_WITNESSES = ("client", "server", "trace")
 
 
 class Metrics:
@@ -63,8 +64,8 @@ class Metrics:
         self._ended: deque[str] = deque(maxlen=_RUNS_REMEMBERED)
         self._incident_start: int | None = None
         components = dict(faults) if isinstance(faults, Mapping) else dict.fromkeys(faults, "")
-        self._collector = ZeroedCollector(registry, _zero_histograms(probes, components))
-        self._start_at_zero(deployment, probes, components, schedules, sources)
+        self._collector = ZeroedCollector(registry, zeros.histograms(probes, components))
+        self._start(deployment, zeros.label_sets(probes, components, schedules, sources))
 
     def render(self) -> tuple[bytes, str]:
         """The Prometheus page and its content type."""
@@ -114,6 +115,11 @@ class Metrics:
                 return
             self._ended.append(run.id)
         self._add(names.FAULT_RUNS, 1, fault=run.fault_name, verdict=run.verdict.value)
+        for pair, status in by_pair(run.comparisons).items():
+            self._add(names.COMPARISONS, 1, pair=pair, status=status)
+        control = control_result(run)
+        if control is not None:
+            self._add(names.CONTROL_RUNS, 1, result=control.value)
         for report in run.witnesses:
             if report.probe is None:
                 self._witness(run.fault_name, report)
@@ -156,7 +162,20 @@ class Metrics:
             self._incident_start = incident.start_ns
         if fresh:
             self._add(names.INCIDENTS, 1)
+        if incident.end_ns is not None:
+            self._add(names.INCIDENT_SECONDS, max(0, incident.end_ns - incident.start_ns) / 1e9)
         self._set(names.INCIDENT_ACTIVE, int(incident.end_ns is None))
+
+    def restore(self, figures: ServiceFigures) -> None:
+        """Go on counting where the store says that an earlier process of this service ended. Call once, at the start."""
+        for result, count in figures.controls.items():
+            self._add(names.CONTROL_RUNS, count, result=result.value)
+        self._add(names.INCIDENTS, figures.incidents)
+        self._add(names.INCIDENT_SECONDS, figures.closed_ns / 1e9)
+        last = figures.last
+        if last is not None and last.end_ns is None:
+            self._incident_start = last.start_ns
+            self._set(names.INCIDENT_ACTIVE, 1)
 
     def set_stopped(self, stopped: bool) -> None:
         self._set(names.STOPPED, int(stopped))
@@ -164,6 +183,10 @@ class Metrics:
     def source_up(self, source: str, up: bool) -> None:
         """Whether a source of measurement answers."""
         self._set(names.SOURCE_UP, int(up), source=source)
+
+    def source_error(self, source: str, reason: str) -> None:
+        """An answer of a source was of no use; `reason` is from a closed list."""
+        self._add(names.SOURCE_ERRORS, 1, source=source, reason=reason)
 
     def store_error(self) -> None:
         """The store refused once."""
@@ -206,50 +229,11 @@ class Metrics:
     def _observe(self, metric: MetricSpec, value: float, **labels: str) -> None:
         self._instruments[metric.name].record(value, labels)
 
-    def _start_at_zero(
-        self,
-        deployment: str,
-        probes: Sequence[str],
-        components: Mapping[str, str],
-        schedules: Sequence[str],
-        sources: Sequence[str],
-    ) -> None:
+    def _start(self, deployment: str, label_sets: Iterable[tuple[MetricSpec, Mapping[str, str]]]) -> None:
         self._set(names.BUILD_INFO, 1, version=version("aftershock"), deployment=deployment)
         self._set(names.LEADER, 1)
-        for metric in (names.INCIDENT_ACTIVE, names.STOPPED):
-            self._set(metric, 0)
-        for metric in (names.INCIDENTS, names.STORE_ERRORS, names.STORE_DROPPED):
-            self._add(metric, 0)
-        self._start_otlp()
-        for probe in probes:
-            self.set_probe({"name": probe, "up": False})
-            self._add(names.PROBE_GAP, 0, probe=probe)
-            for outcome, error in OUTCOME_ERRORS:
-                self._add(names.PROBE_REQUESTS, 0, probe=probe, outcome=outcome.value, error=error.value)
-        for fault, component in components.items():
-            self._start_fault(fault, component)
-        for schedule in schedules:
-            self._set(names.SCHEDULE_NEXT, 0, schedule=schedule)
-            for rule in Rule:
-                self._add(names.SCHEDULE_SKIPPED, 0, schedule=schedule, reason=rule.value)
-        for source in sources:
-            self._set(names.SOURCE_UP, 0, source=source)
-
-    def _start_otlp(self) -> None:
-        for metric in (names.OTLP_SPANS, names.OTLP_LOGS, names.OTLP_FORWARD_DROPPED):
-            self._add(metric, 0)
-        for reason in Reason:
-            self._add(names.OTLP_REFUSED, 0, reason=reason.value)
-        for oddity in Oddity:
-            self._add(names.OTLP_ODD, 0, reason=oddity.value)
-
-    def _start_fault(self, fault: str, component: str) -> None:
-        self._set(names.FAULT_ACTIVE, 0, fault=fault, component=component)
-        self._add(names.FAULT_FAILED, 0, fault=fault)
-        for verdict in Verdict:
-            self._add(names.FAULT_RUNS, 0, fault=fault, verdict=verdict.value)
-        for phase in Phase:
-            self._set(names.FAULT_LAST, 0, fault=fault, phase=phase.value)
+        for metric, labels in label_sets:
+            (self._add if metric.kind is Kind.COUNTER else self._set)(metric, 0, **labels)
 
 
 def _register(provider: MeterProvider) -> dict[str, Any]:
@@ -265,12 +249,3 @@ def _register(provider: MeterProvider) -> dict[str, Any]:
                 metric.name, metric.unit, metric.help, explicit_bucket_boundaries_advisory=metric.buckets
             )
     return made
-
-
-def _zero_histograms(probes: Sequence[str], components: Mapping[str, str]) -> dict[MetricSpec, list[Mapping[str, str]]]:
-    """Label sets that histograms must show before their first observation."""
-    by_probe: list[Mapping[str, str]] = [{"probe": p} for p in probes]
-    by_fault: list[Mapping[str, str]] = [{"fault": f, "witness": w} for f in components for w in _WITNESSES]
-    of_probes = (names.PROBE_DURATION, names.PROBE_TTFT, names.PROBE_ITL)
-    of_faults = (names.FAULT_RECOVERY, names.FAULT_ERROR_WINDOW)
-    return dict.fromkeys(of_probes, by_probe) | dict.fromkeys(of_faults, by_fault)

@@ -28,6 +28,8 @@ class Counts:
     tokens_unknown: int
     """Failed requests that do not tell."""
     errors: dict[str, int]
+    longest_bad_ns: int | None = None
+    """Longest time that a bad request took."""
 
 
 def count(ended: Columns, baseline: Baseline) -> Counts:
@@ -43,6 +45,7 @@ def count(ended: Columns, baseline: Baseline) -> Counts:
         tokens_lost=lost_tokens,
         tokens_unknown=unknown,
         errors=_errors(ended),
+        longest_bad_ns=_longest(ended.where(ended.has(*BAD))),
     )
 
 
@@ -63,12 +66,17 @@ def total(parts: Sequence[Counts]) -> Counts:
         tokens_lost=tokens if told else None,
         tokens_unknown=sum(p.tokens_unknown for p in parts),
         errors=dict(sorted(errors.items())),
+        longest_bad_ns=max((p.longest_bad_ns for p in parts if p.longest_bad_ns is not None), default=None),
     )
 
 
 def _errors(ended: Columns) -> dict[str, int]:
     codes = np.bincount(ended.error[ended.has(*BAD)], minlength=len(ERRORS))
     return {ERRORS[i].value: int(codes[i]) for i in np.argsort(ERRORS) if codes[i] and ERRORS[i] is not ErrorClass.NONE}
+
+
+def _longest(rows: Columns) -> int | None:
+    return int((rows.end_ns - rows.start_ns).max()) if len(rows) else None
 
 
 def _tokens_lost(failed: Columns, baseline: Baseline) -> tuple[int | None, int]:

@@ -42,12 +42,12 @@ class TargetCounts:
     started: Floats | None
     latency_sum: Floats
     latency_count: Floats
-    events: dict[str, Floats]
-    in_flight: tuple[Int64, Floats]
     resets: tuple[int, ...]
     """Scrapes at which the counters had begun again."""
     down: tuple[int, ...] = field(default=())
     """Scrapes that failed."""
+    unknown: tuple[int, ...] = field(default=())
+    """Scrapes at which a counter of finished requests had a value that is not a number."""
 
 
 def targets_of(series: Sequence[Series], up: Sequence[Series], preset: Preset) -> list[TargetCounts]:
@@ -66,14 +66,14 @@ def targets_of(series: Sequence[Series], up: Sequence[Series], preset: Preset) -
 
 
 def _target(target: tuple[str, str], series: Sequence[Series], up: Sequence[Series], preset: Preset) -> TargetCounts:
-    grid = np.unique(np.concatenate([s.times for s in series] + [u.times[u.values > 0] for u in up]))
+    grid = grid_of(series, up)
     down = np.unique(np.concatenate([u.times[u.values == 0] for u in up] or [np.empty(0, np.int64)]))
     resets: set[int] = set()
 
     def total(chosen: Sequence[Series]) -> Floats:
         summed = np.zeros(max(len(grid) - 1, 0))
         for one in chosen:
-            counted, began_again = _increments(one, grid)
+            counted, began_again = increments(one, grid)
             summed += counted
             resets.update(began_again)
         return summed
@@ -83,7 +83,6 @@ def _target(target: tuple[str, str], series: Sequence[Series], up: Sequence[Seri
     bad = [s for s, h in zip(finished, how, strict=True) if h == BAD]
     kinds = {s.labels.get(preset.finished.kind, "") or "error" for s in bad}
     started = _first(series, preset.started)
-    gauge = _first(series, preset.in_flight)
     return TargetCounts(
         instance=target[1] or target[0] or "the server",
         grid=grid,
@@ -94,11 +93,16 @@ def _target(target: tuple[str, str], series: Sequence[Series], up: Sequence[Seri
         started=total(started) if started else None,
         latency_sum=total(_first(series, [f"{base}_sum" for base in preset.latency])),
         latency_count=total(_first(series, [f"{base}_count" for base in preset.latency])),
-        events={what: total(_first(series, names)) for what, names in preset.events.items()},
-        in_flight=_sum_of_gauges(gauge, grid),
         resets=tuple(sorted(resets)),
         down=tuple(int(t) for t in down),
+        unknown=tuple(sorted({int(t) for s in finished for t in s.unknown})),
     )
+
+
+def grid_of(series: Sequence[Series], up: Sequence[Series]) -> Int64:
+    """Instants at which one target was scraped well."""
+    seen = [times for s in series for times in (s.times, s.unknown)]
+    return np.unique(np.concatenate([*seen, *(u.times[u.values > 0] for u in up), np.empty(0, np.int64)]))
 
 
 def _first(series: Sequence[Series], names: Sequence[str]) -> list[Series]:
@@ -110,26 +114,25 @@ def _first(series: Sequence[Series], names: Sequence[str]) -> list[Series]:
     return []
 
 
-def _increments(series: Series, grid: Int64) -> tuple[Floats, list[int]]:
-    """What the series counted in each interval of the grid, and the scrapes at which it had begun again."""
+def increments(series: Series, grid: Int64) -> tuple[Floats, list[int]]:
+    """What the series counted in each interval of the grid, and the scrapes at which it had begun again.
+
+    A value that is not a number is one that is not known, which is something else than no series: what was
+    counted meanwhile belongs to the interval after it.
+    """
     values = np.full(len(grid), np.nan)
     values[np.searchsorted(grid, series.times)] = series.values
+    unknown = np.zeros(len(grid), np.bool_)
+    unknown[np.searchsorted(grid, series.unknown)] = True
+    last_known = np.maximum.accumulate(np.where(unknown, 0, np.arange(len(grid))))
+    values = np.where(unknown, values[last_known] if len(grid) else values, values)
     before, after = values[:-1], values[1:]
     fell = after < before
     vanished = ~np.isnan(before) & np.isnan(after)
-    from_zero = np.isnan(before) | fell
-    counted = np.where(np.isnan(after), 0.0, np.where(from_zero, after, after - before))
+    from_zero = (np.isnan(before) & ~unknown[:-1]) | fell
+    step = np.where(np.isnan(before), 0.0, after - before)
+    counted = np.where(np.isnan(after), 0.0, np.where(from_zero, after, step))
     return counted, [int(t) for t in grid[1:][fell | vanished]]
-
-
-def _sum_of_gauges(gauges: Sequence[Series], grid: Int64) -> tuple[Int64, Floats]:
-    summed = np.zeros(len(grid))
-    seen = np.zeros(len(grid), np.bool_)
-    for gauge in gauges:
-        at = np.searchsorted(grid, gauge.times)
-        summed[at] += gauge.values
-        seen[at] = True
-    return grid[seen], summed[seen]
 
 
 def holes(target: TargetCounts, begin: int, end: int, interval_seconds: float) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 GOOD, BAD, CALLER = "good", "bad", "caller"
 """How a request ended in the server's own word; CALLER: refused for what the caller did, or given up by it."""
@@ -32,6 +32,8 @@ class Finished:
     """Labels, one of which holds the HTTP path; Prometheus renames a label that the target has as well."""
     paths: str = ""
     """Regular expression of the paths that count, where the counter has others too."""
+    rejected: str = ""
+    """Regular expression of what is a refusal for lack of room, in `kind`."""
 
     def counts(self, labels: Mapping[str, str]) -> bool:
         """Whether the series is about answers of the model at all."""
@@ -46,6 +48,45 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Counter:
+    """Counters of one thing; of the names the first that any target has is used, so that nothing is counted twice."""
+
+    names: tuple[str, ...]
+    split: str = ""
+    """Label by which it is told apart."""
+    label: str = ""
+    """Only series count whose label of this name ..."""
+    value: str = ""
+    """... is this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is told beside the errors. Empty names: this kind of server does not say it."""
+
+    migrations: Counter = Counter(())
+    cancellations: Counter = Counter(())
+    rejections: Counter = Counter(())
+    preemptions: Counter = Counter(())
+    tokens: Counter = Counter(())
+    """Tokens given out."""
+    in_flight: tuple[str, ...] = ()
+    queue: tuple[str, ...] = ()
+    kv_cache: tuple[str, ...] = ()
+    """Gauges, 0 to 1."""
+    workers: tuple[str, ...] = ()
+    """What every worker has from its first moment on and what only a restart makes smaller."""
+    worker_id: str = "worker_id"
+    """Label that tells workers of one target apart, if there is one."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        counters = (self.migrations, self.cancellations, self.rejections, self.preemptions, self.tokens)
+        gauges = (*self.in_flight, *self.queue, *self.kv_cache, *self.workers)
+        return (*(name for counter in counters for name in counter.names), *gauges)
+
+
+@dataclass(frozen=True, slots=True)
 class Preset:
     """What to ask Prometheus about one kind of server."""
 
@@ -54,10 +95,7 @@ class Preset:
     """Counters of requests that began."""
     latency: tuple[str, ...] = ()
     """Base names of histograms of whole-request durations, in seconds."""
-    in_flight: tuple[str, ...] = ()
-    """Gauges."""
-    events: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Counters worth a note, by what they count."""
+    beside: Beside = Beside()
     blind: str = ""
     """What these counters do not show."""
 
@@ -65,8 +103,7 @@ class Preset:
     def names(self) -> tuple[str, ...]:
         """Every metric name that is asked for."""
         latency = [f"{base}_{part}" for base in self.latency for part in ("sum", "count")]
-        events = [name for names in self.events.values() for name in names]
-        return tuple(sorted({*self.finished.names, *self.started, *latency, *self.in_flight, *events}))
+        return tuple(sorted({*self.finished.names, *self.started, *latency, *self.beside.names}))
 
 
 DYNAMO = Preset(
@@ -76,19 +113,37 @@ DYNAMO = Preset(
         good="success",
         caller="cancelled|validation|not_found",
         kind="error_type",
+        rejected="overload|unavailable",
     ),
     started=("dynamo_frontend_requests_started_total",),
     latency=("dynamo_frontend_request_duration_seconds", "nv_llm_http_service_request_duration_seconds"),
-    in_flight=(
-        "dynamo_frontend_active_requests",
-        "dynamo_frontend_inflight_requests",
-        "nv_llm_http_service_inflight_requests",
+    beside=Beside(
+        migrations=Counter(("dynamo_frontend_model_migration_total",), split="migration_type"),
+        cancellations=Counter(("dynamo_frontend_model_cancellation_total",)),
+        rejections=Counter(("dynamo_frontend_model_rejection_total",)),
+        tokens=Counter(
+            (
+                "dynamo_frontend_output_tokens_total",
+                "dynamo_frontend_output_sequence_tokens_sum",
+                "nv_llm_http_service_output_sequence_tokens_sum",
+            )
+        ),
+        in_flight=(
+            "dynamo_frontend_active_requests",
+            "dynamo_frontend_inflight_requests",
+            "nv_llm_http_service_inflight_requests",
+        ),
+        # the frontend's own count is of requests without a first token; the engines' is of those without a slot
+        queue=("dynamo_frontend_queued_requests", "vllm:num_requests_waiting", "sglang:num_queue_reqs"),
+        kv_cache=(
+            "dynamo_component_gpu_cache_usage_percent",
+            "dynamo_component_kvstats_gpu_cache_usage_percent",
+            "vllm:kv_cache_usage_perc",
+            "vllm:gpu_cache_usage_perc",
+            "sglang:token_usage",
+        ),
+        workers=("dynamo_component_uptime_seconds", "dynamo_component_requests_total"),
     ),
-    events={
-        "migration attempts": ("dynamo_frontend_model_migration_total",),
-        "rejections": ("dynamo_frontend_model_rejection_total",),
-        "cancellations": ("dynamo_frontend_model_cancellation_total",),
-    },
     blind="the frontend does not count answers 503 (model not ready), 404 and 400, nor connections refused",
 )
 
@@ -101,10 +156,18 @@ VLLM = Preset(
         kind="status",
         path=("handler",),
         paths="/v1/(chat/)?completions",
+        rejected="503|529",
     ),
     latency=("vllm:e2e_request_latency_seconds",),
-    in_flight=("vllm:num_requests_running",),
-    events={"preemptions": ("vllm:num_preemptions_total", "vllm:num_preemptions")},
+    beside=Beside(
+        cancellations=Counter(("vllm:request_success_total",), label="finished_reason", value="abort"),
+        preemptions=Counter(("vllm:num_preemptions_total", "vllm:num_preemptions")),
+        tokens=Counter(("vllm:generation_tokens_total", "vllm:generation_tokens")),
+        in_flight=("vllm:num_requests_running",),
+        queue=("vllm:num_requests_waiting",),
+        kv_cache=("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
+        workers=("vllm:generation_tokens_total", "vllm:generation_tokens"),
+    ),
     blind="a stream that breaks after its status 200 is counted as good, and connections refused are not counted",
 )
 
@@ -117,11 +180,18 @@ SGLANG = Preset(
         kind="status_code",
         path=("exported_endpoint", "endpoint"),
         paths="/v1/(chat/)?completions|/generate",
+        rejected="503|529",
     ),
     started=("sglang:http_requests_total",),
     latency=("sglang:e2e_request_latency_seconds",),
-    in_flight=("sglang:num_running_reqs",),
-    events={"aborts": ("sglang:num_aborted_requests_total",)},
+    beside=Beside(
+        cancellations=Counter(("sglang:num_aborted_requests_total",)),
+        tokens=Counter(("sglang:generation_tokens_total",)),
+        in_flight=("sglang:num_running_reqs",),
+        queue=("sglang:num_queue_reqs",),
+        kv_cache=("sglang:token_usage",),
+        workers=("sglang:generation_tokens_total",),
+    ),
     blind="a stream that breaks after its status 200 is counted as good, and connections refused are not counted",
 )
 

@@ -116,6 +116,7 @@ def _with_counts(report: WitnessReport, counts: Counts, views: Sequence[ProbeVie
             "requests_in_flight_at_injection": flying,
             "tokens_lost": counts.tokens_lost,
             "errors": counts.errors,
+            "longest_bad_seconds": None if counts.longest_bad_ns is None else seconds(counts.longest_bad_ns),
         }
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -35,7 +35,10 @@ def judge_counts(
     )
     after = counted(intervals, times.t_inject, times.observed_until)
     rate = _rate(targets, begin, times.t_inject) or 0.0
-    reasons = _missing(targets, times=times, spec=spec, normal=normal, normal_rate=rate, window=window)
+    reasons = [
+        *_not_numbers(targets, begin, times),
+        *_missing(targets, times=times, spec=spec, normal=normal, normal_rate=rate, window=window),
+    ]
     verdict = _verdict(window, conclusive=not reasons)
     report = WitnessReport(
         witness="server",
@@ -51,6 +54,13 @@ def judge_counts(
     return _with_normal(
         _with_window(report, window, times), targets, begin=begin, times=times, normal=normal, window=window
     )
+
+
+def _not_numbers(targets: Sequence[TargetCounts], begin: int, times: RunTimes) -> Iterator[str]:
+    for target in targets:
+        number = sum(begin < t <= times.observed_until for t in target.unknown)
+        if number:
+            yield f"{number} counts of {target.instance} are not numbers"
 
 
 def _missing(
@@ -151,7 +161,8 @@ def _resolution(window: ServerWindow | None, spec: PrometheusSpec, rate_window: 
     text = f"\u00b1{about:.3g} s (scrape every {spec.scrape_interval_seconds:g} s"
     text += f", rate window {rate_window:g} s)" if rate_window else ")"
     if window is None:
-        return Resolution(text=text)
+        # also what was not seen is known only so sharply
+        return Resolution(at_impact_seconds=about, at_recovery_seconds=about, text=text)
     scrape = spec.scrape_interval_seconds
     return Resolution(
         at_impact_seconds=max(scrape, seconds(window.at_impact_ns)) + rate_window,
@@ -163,10 +174,6 @@ def _resolution(window: ServerWindow | None, spec: PrometheusSpec, rate_window: 
 def _notes(targets: Sequence[TargetCounts], times: RunTimes, preset: Preset) -> list[str]:
     span = (times.t_inject, times.observed_until)
     notes = []
-    for what in preset.events:
-        number = sum(_in(t, t.events[what], *span) for t in targets)
-        if number:
-            notes.append(f"{what}: {number:.0f}")
     caller = sum(_in(t, t.caller, *span) for t in targets)
     if caller:
         notes.append(f"{caller:.0f} requests ended by the caller's doing count neither as good nor as bad")
@@ -174,9 +181,6 @@ def _notes(targets: Sequence[TargetCounts], times: RunTimes, preset: Preset) -> 
         started = sum(_in(t, t.started, *span) for t in targets if t.started is not None)
         finished = sum(_in(t, t.good + t.bad + t.caller, *span) for t in targets)
         notes.append(f"{started:.0f} requests started, {finished:.0f} finished")
-    peak = max((float(v[at > times.t_inject].max(initial=0)) for at, v in (t.in_flight for t in targets)), default=0)
-    if peak:
-        notes.append(f"in flight on one target: at most {peak:.0f}")
     return [*notes, preset.blind] if preset.blind else notes
 
 

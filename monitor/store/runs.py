@@ -125,6 +125,13 @@ def list_incidents(connection: Connection, limit: int, *, open_only: bool = Fals
     return [Incident(**row) for row in connection.execute(query).mappings()]
 
 
+def incident_totals(connection: Connection) -> tuple[int, int]:
+    """How many there are, and the sum of the lengths (ns) of those that ended."""
+    length = func.coalesce(func.sum(incidents.c.end_ns - incidents.c.start_ns), 0)
+    row = connection.execute(select(func.count(), length).select_from(incidents)).one()
+    return int(row[0]), int(row[1])
+
+
 # --- flags ----------------------------------------------------------------------------------
 
 

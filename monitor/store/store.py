@@ -121,6 +121,11 @@ class Store:
         with self._read() as connection:
             return runs.list_incidents(connection, limit)
 
+    def incident_totals(self) -> tuple[int, int]:
+        """How many there are, and the sum of the lengths (ns) of those that ended."""
+        with self._read() as connection:
+            return runs.incident_totals(connection)
+
     def open_incident(self) -> Incident | None:
         """The newest incident that has no end."""
         with self._read() as connection:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 from monitor.measure.client import RunTimes, measure_client
 from monitor.measure.columns import Columns
+from monitor.measure.controls import tells_of_harm
 from monitor.model import Verdict, WitnessReport
 from tests.accuracy.lane import SECOND, Ran
 from tests.accuracy.plan import JUDGE, LanePlan
@@ -31,8 +31,7 @@ class Control:
     @property
     def false_finding(self) -> bool:
         """It tells of harm, in whatever figure."""
-        r = self.report
-        return bool(r.t_impact or r.stretches or r.error_window_seconds or r.failed_requests or r.slow_requests)
+        return tells_of_harm(self.report)
 
     @property
     def conclusive(self) -> bool:
@@ -77,26 +76,3 @@ def _control(ran: Ran, begin: int, end: int) -> Control:
     )[0]
     wobble = any(a < end and b > begin for a, b in ran.wobbles)
     return Control(ran.plan.name, ran.plan.rate, begin, end, wobble, report)
-
-
-def upper_bound(events: int, trials: int, confidence: float = 0.95) -> float:
-    """One-sided Clopper-Pearson upper bound of a rate; for no events it is the rule of three's exact form."""
-    if trials == 0 or events >= trials:
-        return 1.0
-    low, high = events / trials, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if _at_most(events, trials, middle) > 1 - confidence:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def _at_most(k: int, n: int, p: float) -> float:
-    """P(X <= k) for X binomial(n, p), 0 < p < 1."""
-    logs = (
-        math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * math.log(p) + (n - i) * math.log1p(-p)
-        for i in range(k + 1)
-    )
-    return sum(math.exp(v) for v in logs)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from monitor.measure.controls import upper_bound
 from monitor.model import Verdict
-from tests.accuracy.controls import Control, upper_bound
+from tests.accuracy.controls import Control
 from tests.accuracy.plan import Plan
 from tests.accuracy.truth import Compared
 

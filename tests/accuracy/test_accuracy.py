@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from monitor.clock import SystemClock
 from monitor.measure.client import RunTimes, measure_client
 from monitor.measure.columns import Columns
+from monitor.measure.controls import upper_bound
 from monitor.model import Verdict
 from probes.record import ErrorClass, Outcome, Record
 from tests.accuracy.beside import Poll, log_gap_seconds, unready_seconds
-from tests.accuracy.controls import control_runs, upper_bound
+from tests.accuracy.controls import control_runs
 from tests.accuracy.lane import Ran
 from tests.accuracy.plan import JUDGE, KIND, LanePlan, Outage, Pattern, full_plan, phase_seconds, quick_plan
 from tests.accuracy.rate_alert import Rises, computed, evaluated, find, rises_of

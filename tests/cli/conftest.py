@@ -134,6 +134,12 @@ STATUS: dict[str, Any] = {
     ],
     "incident": {"id": 1, "start_ns": T0, "end_ns": None, "bad_requests": 9, "first_error": "connection refused"},
     "incidents_total": 2,
+    "incidents": {
+        "count": 2,
+        "seconds": 34.5,
+        "last": {"id": 2, "start_ns": T0, "end_ns": None, "bad_requests": 9, "first_error": "connection refused"},
+    },
+    "control_runs": {"clean": 58, "false_finding": 1, "inconclusive": 2, "rate_upper_95": 0.077949},
     "schedules": [{"name": "office", "next_ns": T0}],
     "sources": {"prometheus": {"up": False, "reason": "connection refused"}},
     "store": {"ok": False, "reason": "disk full"},

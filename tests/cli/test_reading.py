@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from monitor.model import Phase, Run, Verdict, WitnessReport
+from monitor.model import Phase, Run, ServerFigures, Verdict, WitnessReport, WorkerEvent
 from tests.cli.conftest import STATUS, T0, Cli, Stub, make_run
 
 CONFIG = """
@@ -98,6 +98,58 @@ class TestRuns:
         for part in ("migrated", "decode 4, route 45", "worker-0 4711 49", "lost from sight"):
             assert part in out
 
+    def test_show_tells_ready_first_success_and_baseline_apart(self, stub: Stub, cli: Cli) -> None:
+        at = 1_750_000_000_000_000_000
+        stub.runs["a"] = make_run(t_replaced=at + 600_000_000, t_ready=at + 1_300_000_000)
+        lines = cli("runs", "show", "r00").out.splitlines()
+        begin = lines.index("Whole again (from the effect)")
+        found = {line.split("  ")[0]: line for line in lines[begin + 1 : begin + 5]}
+        assert found["replaced"].endswith("0.50 s")
+        assert found["ready"].endswith("1.20 s")
+        assert found["first success"].endswith("1.90 s")
+        assert found["baseline"].endswith("2.40 s (resolution 0.10 s)")
+
+    def test_show_does_not_call_a_baseline_reached_that_was_not(self, stub: Stub, cli: Cli) -> None:
+        run = make_run()
+        censored = run.witnesses[0].model_copy(update={"censored": True, "t_recovered": None})
+        stub.runs["a"] = run.model_copy(update={"witnesses": (censored,)})
+        out = cli("runs", "show", "r00").out
+        line = next(one for one in out.splitlines() if one.startswith("baseline ") and "at least" in one)
+        assert "at least 2.40 s" in line
+
+    def test_show_tells_what_the_server_says_beside_errors(self, stub: Stub, cli: Cli) -> None:
+        at = 1_750_000_000_000_000_000
+        figures = ServerFigures(
+            migrations=5,
+            migrations_by={"ongoing_request": 5},
+            rejections=0,
+            queue_peak=12,
+            kv_cache_peak=0.43,
+            tokens_per_second_before=1990.0,
+            tokens_per_second_during=0.0,
+            workers_before=2,
+            workers_after=1,
+            worker_events=(
+                WorkerEvent(what="down", instance="w:9090", at_ns=at + 10**9, until_ns=at + 4 * 10**9),
+                WorkerEvent(what="vanished", instance="w:9090", worker_id="54b9", at_ns=at + 4 * 10**9),
+            ),
+            absent=("preemptions",),
+        )
+        server = WitnessReport(witness="server", status="ok", figures=figures)
+        stub.runs["a"] = make_run(witnesses=(make_run().witnesses[0], server))
+        out = cli("runs", "show", "r00").out
+        lines = {line.split("  ")[0]: line.split("  ")[-1].strip() for line in out.splitlines()}
+        assert lines["migrations"] == "5 (ongoing_request 5)"
+        assert lines["rejections"] == "0"
+        assert lines["waiting, at most"] == "12"
+        assert lines["KV cache use, at most"] == "43 %"
+        assert lines["tokens per second"] == "1990 before, 0 during"
+        assert lines["workers"] == "2 before, 1 after"
+        assert lines["no series of"] == "preemptions"
+        assert "cancellations" not in lines, "what nobody said is not shown as a figure"
+        assert "w:9090 could not be scraped until +4.00 s" in out
+        assert "w:9090 54b9 is gone, its address is scraped" in out
+
     def test_a_censored_duration_is_a_lower_bound(self, stub: Stub, cli: Cli) -> None:
         run = make_run()
         censored = run.witnesses[0].model_copy(update={"censored": True})
@@ -140,6 +192,14 @@ class TestStatus:
         out = cli("status").out
         for part in ("smoke", "connection refused", "disk full", "4 of 100", "office", "r0000000001"):
             assert part in out
+        assert "2, 34.5 s in all, the last at 2025-06-15" in out
+        assert "58 clean, 1 false finding, 2 inconclusive; false findings below 7.79 % (95 % confidence)" in out
+
+    def test_without_a_control_run_there_is_no_rate(self, stub: Stub, cli: Cli) -> None:
+        empty = {"clean": 0, "false_finding": 0, "inconclusive": 0, "rate_upper_95": None}
+        stub.answers["GET", "/api/v1/status"] = (200, STATUS | {"control_runs": empty})
+        line = next(one for one in cli("status").out.splitlines() if one.startswith("control runs"))
+        assert line.split("  ")[-1].strip() == "none yet"
 
     def test_json(self, stub: Stub, cli: Cli) -> None:
         assert json.loads(cli("status", "--json").out) == STATUS

@@ -35,6 +35,8 @@ class Exporter:
         self.good = 0
         self.errors: dict[str, int] = {}
         self.silent = False
+        self.workers: dict[str, float] | None = None
+        """Uptime by worker_id; with it this is a worker and says nothing else."""
         self.port = free_port()
         self._server: asyncio.Server | None = None
 
@@ -43,6 +45,10 @@ class Exporter:
         return f"127.0.0.1:{self.port}"
 
     def page(self) -> str:
+        if self.workers is not None:
+            name = "dynamo_component_uptime_seconds"
+            lines = [f'{name}{{worker_id="{w}"}} {up}' for w, up in self.workers.items()]
+            return "\n".join([*lines, "other_total 1"]) + "\n"
         lines = [f'dynamo_frontend_requests_total{{model="m",status="success",error_type=""}} {self.good}']
         lines += [
             f'dynamo_frontend_requests_total{{model="m",status="error",error_type="{kind}"}} {n}'

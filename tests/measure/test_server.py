@@ -12,13 +12,15 @@ import pytest
 
 from monitor.config.settings import PrometheusSpec
 from monitor.measure.client import RunTimes
+from monitor.measure.prometheus import Trouble
 from monitor.measure.server import ServerWitness
 from monitor.model import Verdict, WitnessReport
 from tests.measure.prometheus_process import SCRAPE_SECONDS, Exporter, Prometheus, free_port, prometheus
 
 S = 1_000_000_000
 BASELINE_SECONDS = 4.0
-EXPORTERS = ("burst", "quiet", "down", "reset", "restart", "stopped", "background", "never", "silent")
+WORKERS = ("killed", "gone", "same")
+EXPORTERS = ("burst", "quiet", "down", "reset", "restart", "stopped", "background", "never", "silent", *WORKERS)
 
 
 def spec(url: str, selector: str = "", timeout: float = 5.0) -> PrometheusSpec:
@@ -58,6 +60,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
 async def _play(server: Prometheus, exporters: dict[str, Exporter]) -> Played:
     for name, exporter in exporters.items():
         exporter.silent = name == "silent"
+        exporter.workers = {"a": 100.0} if name in WORKERS else None
         if name != "never":
             await exporter.open()
     stopped: set[str] = set()
@@ -76,6 +79,9 @@ async def _play(server: Prometheus, exporters: dict[str, Exporter]) -> Played:
         inject = time.time_ns()
         stopped |= {"burst", "stopped"}
         await exporters["down"].close()
+        await exporters["killed"].close()
+        exporters["gone"].workers = {}
+        exporters["same"].workers = {"a": 1.0}
         exporters["reset"].good = 0
         exporters["restart"].errors = {"internal": 4}
         exporters["restart"].good = 0
@@ -86,6 +92,8 @@ async def _play(server: Prometheus, exporters: dict[str, Exporter]) -> Played:
         last_error = time.time_ns()
         stopped.discard("burst")
         await exporters["down"].open()
+        exporters["killed"].workers = {"b": 1.0}
+        await exporters["killed"].open()
         before = await asyncio.to_thread(server.ask, COUNT)
         await _scrapes(server, round(before) + 6)
         until = time.time_ns()
@@ -182,11 +190,44 @@ def test_steady_background_errors_are_no_impact(played: Played) -> None:
     assert report.failed_requests > 3
 
 
+@pytest.mark.parametrize(
+    ("name", "happened", "after"),
+    [
+        ("killed", [("down", ""), ("vanished", "a"), ("appeared", "b")], 1),
+        ("gone", [("vanished", "a")], 0),
+        ("same", [("restarted", "a")], 1),
+    ],
+)
+def test_what_became_of_a_worker(played: Played, name: str, happened: list[tuple[str, str]], after: int) -> None:
+    report = played.report("quiet", name)
+    figures = report.figures
+
+    assert report.status == "ok", "a worker that is gone takes nothing from what the frontend counted"
+    assert figures is not None
+    assert [(e.what, e.worker_id) for e in figures.worker_events] == happened
+    assert {e.instance for e in figures.worker_events} == {played.exporters[name].instance}
+    assert (figures.workers_before, figures.workers_after) == (1, after)
+    for event in figures.worker_events:
+        assert played.inject < event.at_ns <= played.last_error + 4 * SCRAPE_SECONDS * S
+        assert event.since_ns is not None
+        assert event.since_ns < event.at_ns
+
+
+def test_gauges_and_absent_figures(played: Played) -> None:
+    figures = played.report("quiet", "background").figures
+
+    assert figures is not None
+    assert figures.in_flight_peak == 6.0, "3 on each of the two"
+    assert (figures.queue_peak, figures.migrations) == (None, None)
+    assert {"queue_peak", "migrations", "workers"} <= set(figures.absent)
+
+
 def test_a_selector_that_is_not_promql_is_refused_in_one_line(played: Played) -> None:
     witness = ServerWitness(spec(played.prometheus.url, 'namespace="'))
     report = asyncio.run(witness.measure(played.times()))
 
     assert report.status == "inconclusive"
+    assert report.reason.startswith("prometheus.selector: Prometheus at ")
     assert "refused the query: HTTP 400" in report.reason
     assert "\n" not in report.reason
 
@@ -218,50 +259,117 @@ REFUSED = (
     '{"status":"error","errorType":"execution","error":"query processing would load too many samples"}'
 )
 PROXY = "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\n\r\n<html>\n<h1>502\nBad Gateway</h1></html>"
+BROKEN = "HTTP/1.1 500 Internal Server Error\r\n\r\n"
+MOVED = "HTTP/1.1 302 Found\r\nLocation: https://me:hidden@login.example/sign-in?back=secret\r\n\r\n"
 JSON = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
-SERIES = '{"status":"success","data":{"resultType":"matrix","result":[%s]}}'
-NAN = SERIES % (
-    '{"metric":{"__name__":"dynamo_frontend_requests_total","status":"success","job":"j","instance":"i"},'
-    '"values":[[1700000000,"NaN"],[1700000001,"NaN"]]}'
-)
+ANSWER = '{"status":"success","data":{"resultType":"matrix","result":[%s]}}'
+NAME = "dynamo_frontend_requests_total"
+NOW = 1_700_000_010
+
+
+def answer(*series: str, more: str = "") -> str:
+    """A whole answer of Prometheus."""
+    body = ANSWER % ",".join(series)
+    return JSON + (body[:-1] + more + "}" if more else body)
+
+
+def one(values: str, labels: str = "") -> str:
+    """One series of good requests."""
+    return f'{{"metric":{{"__name__":"{NAME}","status":"success","job":"j","instance":"i"{labels}}},{values}}}'
+
+
+def counting(*values: str, last: int = NOW) -> str:
+    """A value a second up to the last."""
+    begin = last - len(values) + 1
+    samples = ",".join(f'[{begin + i},"{v}"]' for i, v in enumerate(values))
+    return f'"values":[{samples}]'
+
+
+FINE = [str(i) for i in range(10)]
+TWICE = one(counting(*FINE))
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("given", "reason", "kind"),
     [
-        (HTML, "did not answer as a Prometheus does"),
-        (REFUSED, "refused the query: HTTP 422: query processing would load too many samples"),
-        (PROXY, "refused the query: HTTP 502: 502 Bad Gateway"),
-        (JSON + '{"status":"success"}', "did not answer as a Prometheus does"),
-        (JSON + '{"status":"success","data":{"result":"soon"}}', "not a list of series"),
-        (JSON + '{"status":"succ', "did not answer as a Prometheus does"),
-        (JSON + "[]", "did not answer as a Prometheus does"),
-        (JSON + SERIES % '{"metric":{},"value":[1,"2"]}', "not a range of samples"),
-        (JSON + SERIES % '{"metric":{},"values":[[1,"many"]]}', "not a range of samples"),
-        (JSON + NAN, "no samples of dynamo_frontend_requests_total"),
-        (JSON + SERIES % "", "no samples of dynamo_frontend_requests_total"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{", "cannot be asked"),
-        ("", "cannot be asked"),
+        (HTML, "did not answer as a Prometheus does", Trouble.NOT_PROMETHEUS),
+        (REFUSED, "refused the query: HTTP 422: query processing would load too many samples", Trouble.BAD_QUERY),
+        (PROXY, "refused the query: HTTP 502: 502 Bad Gateway", Trouble.HTTP_ERROR),
+        (BROKEN, "refused the query: HTTP 500: ", Trouble.HTTP_ERROR),
+        (MOVED, "redirects to https://login.example/sign-in: give the address", Trouble.REDIRECT),
+        (JSON + '{"status":"success"}', "did not answer as a Prometheus does", Trouble.NOT_PROMETHEUS),
+        (JSON + '{"status":"success","data":{"result":"soon"}}', "not a list of series", Trouble.BAD_SAMPLES),
+        (JSON + '{"status":"succ', "did not answer as a Prometheus does", Trouble.NOT_PROMETHEUS),
+        (answer(TWICE)[:-40], "did not answer as a Prometheus does", Trouble.NOT_PROMETHEUS),
+        (JSON + "[]", "did not answer as a Prometheus does", Trouble.NOT_PROMETHEUS),
+        (JSON + '{"status":"success","data":{"result":[1,2]}}', "not a range of samples", Trouble.BAD_SAMPLES),
+        (answer('{"metric":{},"value":[1,"2"]}'), "not a range of samples", Trouble.BAD_SAMPLES),
+        (answer('{"metric":{},"values":[[1,"many"]]}'), "not a range of samples", Trouble.BAD_SAMPLES),
+        (answer(one('"values":[[1e400,"1"]]')), "not a range of samples", Trouble.BAD_SAMPLES),
+        (answer(one('"values":[[1e30,"1"]]')), "samples of other times than asked for", Trouble.BAD_SAMPLES),
+        (answer(one(counting(*FINE, last=NOW - 3600))), "samples of other times than asked for", Trouble.BAD_SAMPLES),
+        (answer(one(f'"values":[[{NOW},"1"],[{NOW},"2"]]')), "samples of other times", Trouble.BAD_SAMPLES),
+        (answer(TWICE, TWICE), "gave one series twice", Trouble.BAD_SAMPLES),
+        (answer(TWICE, more=',"warnings":["store b: gone"]'), "gave a part only: store b: gone", Trouble.PARTIAL),
+        (answer(), f"no samples of {NAME}", None),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{", "cannot be asked", Trouble.UNREACHABLE),
+        ("", "cannot be asked", Trouble.UNREACHABLE),
     ],
 )
-def test_nonsense_is_inconclusive_in_one_line(answer: str, reason: str) -> None:
-    report = asyncio.run(_asked(answer.encode()))
+def test_nonsense_is_inconclusive_in_one_line(given: str, reason: str, kind: Trouble | None) -> None:
+    report, troubles = asyncio.run(_asked(given.encode()))
 
     assert (report.status, report.verdict) == ("inconclusive", Verdict.INCONCLUSIVE)
     assert reason in report.reason
     assert "\n" not in report.reason
+    assert "hidden" not in report.reason
+    assert (report.requests, report.failed_requests, report.error_window_seconds) == (None, None, None)
+    assert troubles == ([kind] if kind else [])
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf", "1e308"])
+def test_a_value_that_is_no_number_is_unknown_and_not_a_restart(value: str) -> None:
+    """A series that is gone for a scrape began again at 0; one whose value is not known did not."""
+    counts = [str(10 * i + 900) for i in range(31)]
+    counts[28] = value
+    report, troubles = asyncio.run(_asked(answer(one(counting(*counts))).encode()))
+
+    assert (report.status, report.verdict) == ("inconclusive", Verdict.INCONCLUSIVE)
+    assert "1 counts of i are not numbers" in report.reason
+    assert "began again" not in report.reason
+    assert report.requests == 50
+    assert set(troubles) == {Trouble.NOT_A_NUMBER}
+
+
+def test_nothing_but_values_that_are_no_numbers() -> None:
+    report, _ = asyncio.run(_asked(answer(one(counting(*["NaN"] * 31))).encode()))
+    assert (report.status, report.verdict) == ("inconclusive", Verdict.INCONCLUSIVE)
+    assert report.baseline_requests in {None, 0}
+
+
+def test_half_of_the_targets_end_early() -> None:
+    """An answer in which one target lacks its last samples is a hole, not a quiet server."""
+    counts = [str(10 * i) for i in range(31)]
+    parts = one(counting(*counts)), one(counting(*counts[:20], last=NOW - 11)).replace('"i"', '"half"')
+    report, _ = asyncio.run(_asked(answer(*parts).encode()))
+    assert (report.status, report.verdict) == ("inconclusive", Verdict.INCONCLUSIVE)
+    assert "half was not scraped for" in report.reason
 
 
 @pytest.mark.parametrize("drip", [False, True])
 def test_a_slow_prometheus_is_given_up_in_time(drip: bool) -> None:
     """Also one that sends a byte now and then, which no socket timeout ends."""
-    report = asyncio.run(_asked(JSON.encode(), drip=drip, hang=True, patience=0.5))
+    report, troubles = asyncio.run(_asked(JSON.encode(), drip=drip, hang=True, patience=0.5))
 
+    assert troubles == [Trouble.TIMEOUT]
     assert report.status == "inconclusive"
     assert "did not answer within 0.5 s" in report.reason
 
 
-async def _asked(answer: bytes, *, hang: bool = False, drip: bool = False, patience: float = 5.0) -> WitnessReport:
+async def _asked(
+    answer: bytes, *, hang: bool = False, drip: bool = False, patience: float = 5.0
+) -> tuple[WitnessReport, list[Trouble]]:
+    troubles: list[Trouble] = []
     done = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -276,11 +384,12 @@ async def _asked(answer: bytes, *, hang: bool = False, drip: bool = False, patie
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     try:
-        witness = ServerWitness(spec(f"http://user:secret@127.0.0.1:{port}", timeout=patience))
-        now = 1_700_000_010 * S
+        where = spec(f"http://user:secret@127.0.0.1:{port}", timeout=patience)
+        witness = ServerWitness(where, on_trouble=troubles.append)
+        now = NOW * S
         report = await witness.measure(RunTimes(now - 5 * S, None, None, None, now, horizon_ended=True))
         assert "secret" not in report.reason
-        return report
+        return report, troubles
     finally:
         done.set()
         server.close()

@@ -112,6 +112,18 @@ def test_bad_requests_get_one_line(client: TestClient, body: dict[str, Any], cod
     assert "\n" not in answer.json()["detail"]
 
 
+def test_a_body_that_is_no_text_gets_one_line(client: TestClient) -> None:
+    answer = client.post("/api/v1/stop", content=b'{"reason": "\xff"}', headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()) == (422, {"detail": "body: is not JSON in UTF-8"})
+
+
+def test_a_wrong_method_names_the_right_ones(client: TestClient) -> None:
+    answer = client.delete("/api/v1/runs")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+    assert client.get("/api/v1/stop").headers["allow"] == "POST"
+    assert client.get("/no/such/page").status_code == 404
+
+
 def test_a_refusal_names_its_rule(face: Face, client: TestClient) -> None:
     face.trouble = "disk full"
     answer = client.post("/api/v1/runs", json={"fault": "none"})

@@ -283,6 +283,51 @@ MISTAKES: list[tuple[str, str, str]] = [
         "33: prometheus.rate_window_seconds: 20 s hold fewer than two scrapes, so rate() has no value; at least 30",
     ),
     (
+        "run:",
+        "prometheus: {url: 'http://127.0.0.1:9090', preset: generic}\nrun:",
+        "33: prometheus.queries: is missing, and the preset is generic; give good_requests and bad_requests",
+    ),
+    (
+        "run:",
+        "prometheus: {url: 'http://127.0.0.1:9090', queries: {good_requests: a, bad_requests: b}}\nrun:",
+        "33: prometheus.queries: is not used by the preset dynamo, which has its own; write preset: generic, or take queries out",
+    ),
+    (
+        "run:",
+        "prometheus: {url: 'http://127.0.0.1:9090', preset: generic, queries: {good_requests: a}}\nrun:",
+        "33: prometheus.queries.bad_requests: is missing; counters of requests that failed by the server's doing",
+    ),
+    (
+        "run:",
+        "prometheus: {url: 'http://127.0.0.1:9090', preset: generic, queries: {good_requests: a, bad_requests: ' '}}\nrun:",
+        '33: prometheus.queries.bad_requests: is empty; a PromQL selector, such as requests_total{code=~"2.."}',
+    ),
+    (
+        "run:",
+        "prometheus: {url: 'http://127.0.0.1:9090', preset: generic, queries: {good_requests: 'rate(a[1m])', bad_requests: b}}\nrun:",
+        '33: prometheus.queries.good_requests: "rate(a[1m])" is not allowed; must be a PromQL selector without functions, such as requests_total{code=~"2.."}',
+    ),
+    (
+        "run:",
+        "prometheus: {url: 'http://127.0.0.1:9090', preset: generic, queries: {good_requests: a, bad_requests: a}}\nrun:",
+        "33: prometheus.queries.bad_requests: is the same query as good_requests; a label must tell good from bad",
+    ),
+    (
+        "run:",
+        "prometheus: {url: 'http://127.0.0.1:9090', preset: generic, selector: 'x=\"y\"', queries: {good_requests: a, bad_requests: b}}\nrun:",
+        "33: prometheus.selector: is not added to the queries of the generic preset; write the matchers into each query",
+    ),
+    (
+        "run:",
+        "prometheus: {url: 'http://127.0.0.1:9090', preset: generic, queries: {good_requests: a, bad_requests: b, latency_sum: c}}\nrun:",
+        "33: prometheus.queries.latency_sum: is of no use without latency_count; give latency_count too",
+    ),
+    (
+        "run:",
+        "prometheus: {url: 'http://127.0.0.1:9090', preset: generic, queries: {good_requests: a, bad_requests: b, quueue: c}}\nrun:",
+        "33: prometheus.queries.quueue: unknown key; did you mean queue?",
+    ),
+    (
         "  listen: 127.0.0.1:8600",
         "  listen: 0.0.0.0:8600",
         "36: api.listen: 0.0.0.0 is reachable from other machines and no token is configured; set api.token_env, or listen on 127.0.0.1",
@@ -346,6 +391,16 @@ def test_a_mistake_that_only_follows_from_another_is_not_named(path: Path) -> No
 def test_a_fault_with_a_mistake_is_still_known_to_schedules(path: Path) -> None:
     found = lines(path, GOOD.replace("duration_seconds: 5}", "duration_seconds: -5}"))
     assert len(found) == 1
+
+
+def test_queries_of_a_server_that_has_no_preset(path: Path) -> None:
+    queries = """
+    good_requests: 'http_requests_total{code=~"2..", path="/v1/chat/completions (new)"}'
+    bad_requests: '{__name__=~"http_(errors|timeouts)_total"}'
+    in_flight: my:requests_in_flight
+"""
+    text = f"prometheus:\n  url: http://127.0.0.1:9090\n  preset: generic\n  queries:{queries}run:"
+    assert lines(path, GOOD.replace("run:", text, 1)) == []
 
 
 def test_without_a_target_only_none_can_be_scheduled(path: Path) -> None:

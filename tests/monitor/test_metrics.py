@@ -20,7 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from faults.base import Instance
 from monitor.export.metric_names import METRICS, OUTCOME_ERRORS, Kind
 from monitor.export.metrics import Metrics
-from monitor.model import Incident, ObjectiveResult, Phase, Run, Transition, Verdict, WitnessReport
+from monitor.measure.prometheus import Trouble
+from monitor.model import Comparison, Incident, ObjectiveResult, Phase, Run, Transition, Verdict, WitnessReport
 from probes.record import ErrorClass, Gap, Outcome
 from tests.support.records import SECOND, T0, failed, record, run
 
@@ -43,6 +44,10 @@ DESIGN = {
     "aftershock_schedule_skipped_total": {"schedule", "reason"},
     "aftershock_incidents_total": set(),
     "aftershock_incident_active": set(),
+    "aftershock_incident_seconds_total": set(),
+    "aftershock_control_runs_total": {"result"},
+    "aftershock_witness_comparisons_total": {"pair", "status"},
+    "aftershock_source_errors_total": {"source", "reason"},
     "aftershock_stopped": set(),
     "aftershock_leader": set(),
     "aftershock_store_errors_total": set(),
@@ -286,6 +291,35 @@ def test_an_incident_is_counted_once_and_is_active_until_it_closes(metrics: Metr
     assert (value(metrics, "incidents_total"), value(metrics, "incident_active")) == (1, 0)
     metrics.incident(Incident(id=2, start_ns=T0 + 9))
     assert value(metrics, "incidents_total") == 2
+
+
+def test_witnesses_are_compared_once_for_each_run_and_pair(metrics: Metrics) -> None:
+    def told(a: str, b: str, figure: str, status: str) -> Comparison:
+        return Comparison.model_validate({"a": a, "b": b, "figure": figure, "status": status})
+
+    comparisons = (
+        told("client", "server", "window", "agree"),
+        told("client", "server", "failed_requests", "disagree"),
+        told("client", "trace", "window", "agree"),
+        told("client", "trace", "failed_requests", "agree"),
+        told("server", "trace", "all", "not_compared"),
+    )
+    run = finished(comparisons=comparisons)
+    for _ in range(2):
+        metrics.run_changed(run)
+
+    def count(pair: str, status: str) -> float:
+        return value(metrics, "witness_comparisons_total", pair=pair, status=status)
+
+    assert (count("client_server", "disagree"), count("client_server", "agree")) == (1, 0)
+    assert (count("client_trace", "agree"), count("server_trace", "not_compared")) == (1, 1)
+
+
+def test_errors_of_a_source_by_reason(metrics: Metrics) -> None:
+    for trouble in Trouble:
+        assert value(metrics, "source_errors_total", source="prometheus", reason=trouble.value) == 0
+    metrics.source_error("prometheus", Trouble.REDIRECT.value)
+    assert value(metrics, "source_errors_total", source="prometheus", reason="redirect") == 1
 
 
 def test_no_label_can_grow_without_bound(metrics: Metrics) -> None:
