@@ -56,6 +56,7 @@ class Service:
             faults={name: _component(entry.fault) for name, entry in self.entries.items()},
             schedules=[s.name for s in settings.schedules],
             sources=[*(["prometheus"] if settings.prometheus else []), *(["otlp"] if settings.traces else [])],
+            trace_ratios={p.name: p.trace_sample_ratio for p in settings.probes},
         )
         self.tracer = RunTracer()
         self.ingest = Ingest(self.store, self.metrics, self.clock)
@@ -154,10 +155,10 @@ class Service:
         """The body of /api/v1/schedules."""
         return self.scheduler.describe()
 
-    def render_metrics(self) -> tuple[bytes, str]:
+    def render_metrics(self, accept: str = "") -> tuple[bytes, str]:
         """The Prometheus page."""
         self._refresh_gauges()
-        return self.metrics.render()
+        return self.metrics.render(accept)
 
     # --- wiring -----------------------------------------------------------------------------
 

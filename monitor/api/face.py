@@ -56,6 +56,6 @@ class ServiceFace(Protocol):
         """The body of /api/v1/schedules."""
         ...
 
-    def render_metrics(self) -> tuple[bytes, str]:
+    def render_metrics(self, accept: str = "") -> tuple[bytes, str]:
         """The metrics page and its content type."""
         ...

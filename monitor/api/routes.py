@@ -81,9 +81,9 @@ async def readyz(service: Service, response: Response) -> Readiness:
 
 
 @metrics.get("/metrics", response_class=PlainTextResponse)
-async def metrics_page(service: Service) -> Response:
-    """Prometheus page."""
-    body, content_type = service.render_metrics()
+async def metrics_page(request: HttpRequest, service: Service) -> Response:
+    """Prometheus page; OpenMetrics, with exemplars, for who accepts it."""
+    body, content_type = service.render_metrics(request.headers.get("accept", ""))
     return Response(body, media_type=content_type)
 
 

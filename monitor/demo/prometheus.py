@@ -53,6 +53,7 @@ def document(program: Path, folder: Path, port: int) -> dict[str, Any]:
         "--storage.tsdb.path={dir}/data",
         "--storage.tsdb.retention.time=7d",
         f"--web.listen-address=127.0.0.1:{port}",
+        "--enable-feature=exemplar-storage",
         "--log.level=warn",
     ]
     ready = {"http": f"http://127.0.0.1:{port}/-/ready", "timeout_seconds": 60}

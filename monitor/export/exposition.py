@@ -12,15 +12,22 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.core import Metric as Family
 
+from monitor.export.exemplars import Exemplars
 from monitor.export.metric_names import MetricSpec
 
 
 class ZeroedCollector(CollectorRegistry):
-    """A registry as seen from outside: everything of `inner`, and zeros for the label sets that are still missing."""
+    """A registry as seen from outside: all of `inner` with exemplars, and zeros for the label sets that are still missing."""
 
-    def __init__(self, inner: CollectorRegistry, zeros: Mapping[MetricSpec, Sequence[Mapping[str, str]]]) -> None:
+    def __init__(
+        self,
+        inner: CollectorRegistry,
+        zeros: Mapping[MetricSpec, Sequence[Mapping[str, str]]],
+        exemplars: Exemplars,
+    ) -> None:
         super().__init__(auto_describe=False)
         self._inner = inner
+        self._exemplars = exemplars
         self._zeros = {metric.name: (metric, labels) for metric, labels in zeros.items()}
 
     def collect(self) -> Iterator[Family]:
@@ -29,6 +36,7 @@ class ZeroedCollector(CollectorRegistry):
             wanted = missing.pop(family.name, None)
             if wanted is not None and isinstance(family, HistogramMetricFamily):
                 _fill(family, *wanted)
+            self._exemplars.attach(family)
             yield family
         for metric, labels in missing.values():
             family = HistogramMetricFamily(metric.name, metric.help, labels=sorted(metric.labels), unit="seconds")

@@ -17,10 +17,11 @@ from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.exposition import choose_encoder
 
 from monitor.export import metric_names as names
 from monitor.export import zeros
+from monitor.export.exemplars import Exemplars
 from monitor.export.exposition import ZeroedCollector
 from monitor.export.metric_names import METRICS, Kind, MetricSpec
 from monitor.export.otlp import metric_push, resource
@@ -39,6 +40,7 @@ class Metrics:
     """Typed methods for everything that is counted. Safe to call from any thread.
 
     `faults` may map each fault to the component that it breaks, so that its `fault_active` starts at 0.
+    `trace_ratios` is the share of each probe's requests that is traced: these become exemplars.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Metrics:
         faults: Iterable[str] | Mapping[str, str] = (),
         schedules: Sequence[str] = (),
         sources: Sequence[str] = (),
+        trace_ratios: Mapping[str, float] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
         registry = CollectorRegistry(auto_describe=False)
@@ -64,12 +67,14 @@ class Metrics:
         self._ended: deque[str] = deque(maxlen=_RUNS_REMEMBERED)
         self._incident_start: int | None = None
         components = dict(faults) if isinstance(faults, Mapping) else dict.fromkeys(faults, "")
-        self._collector = ZeroedCollector(registry, zeros.histograms(probes, components))
+        self._exemplars = Exemplars(trace_ratios or {})
+        self._collector = ZeroedCollector(registry, zeros.histograms(probes, components), self._exemplars)
         self._start(deployment, zeros.label_sets(probes, components, schedules, sources))
 
-    def render(self) -> tuple[bytes, str]:
-        """The Prometheus page and its content type."""
-        return generate_latest(self._collector), CONTENT_TYPE_PLAIN_0_0_4
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """The page in the format that the Accept header asks for, and its content type; OpenMetrics has exemplars."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._collector), content_type
 
     def shutdown(self) -> None:
         """Push what is pending, for at most two seconds."""
@@ -80,6 +85,7 @@ class Metrics:
     def record_request(self, record: Record) -> None:
         """Count one finished request."""
         probe = record.probe
+        self._exemplars.saw(record)
         self._add(names.PROBE_REQUESTS, 1, probe=probe, outcome=record.outcome.value, error=record.error.value)
         if record.ttft_ns is not None:
             self._observe(names.PROBE_TTFT, record.ttft_ns / 1e9, probe=probe)

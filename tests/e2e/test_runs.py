@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from monitor.demo.deployment import Deployment
 from monitor.demo.plan import configuration
+from monitor.demo.prometheus import ScrapeTarget
 from tests.e2e.conftest import MakeDynamo, MakePrometheus
 from tests.support.monitor import Monitor, free_port, wait_for
 
@@ -46,6 +49,16 @@ def trace_of(run: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def exemplars(prometheus: str, selector: str) -> set[str]:
+    """Trace ids that a Prometheus keeps for a metric."""
+    answer = httpx.get(
+        f"{prometheus}/api/v1/query_exemplars",
+        params={"query": selector, "start": f"{time.time() - 600:.0f}", "end": f"{time.time() + 60:.0f}"},
+        trust_env=False,
+    )
+    return {one["labels"]["trace_id"] for series in answer.json()["data"] for one in series["exemplars"]}
+
+
 def compared(run: Mapping[str, Any]) -> list[str]:
     """A line for each comparison of the run's witnesses; fails when two differ and nobody can say why."""
     lines = []
@@ -67,10 +80,11 @@ def test_three_witnesses_of_kill_stall_frontend_and_etcd(
 ) -> None:
     port = free_port()
     deployment = dynamo(workers=2, discovery="etcd", otlp_endpoint=f"http://127.0.0.1:{port}")
-    metrics = prometheus(deployment.scrape_targets)
+    api = free_port()
+    metrics = prometheus((*deployment.scrape_targets, ScrapeTarget("aftershock", f"127.0.0.1:{api}")))
     settings = config(deployment, prometheus=metrics.url, traces={"http_listen": f"127.0.0.1:{port}"})
     lines = []
-    with Monitor(settings, tmp_path / "monitor") as monitor:
+    with Monitor(settings, tmp_path / "monitor", port=api) as monitor:
         monitor.start()
 
         def finished(fault: str, **changes: Any) -> dict[str, Any]:
@@ -99,6 +113,10 @@ def test_three_witnesses_of_kill_stall_frontend_and_etcd(
         # Dynamo's own counter and the client count the same requests; those in flight at the edges may differ.
         assert abs(server["failed_requests"] - client["failed_requests"]) <= 2, (server, client)
         assert trace["failed_requests"] == client["failed_requests"], trace
+
+        # From the graph of failures to the trace of one of them.
+        found = exemplars(metrics.url, 'aftershock_probe_requests_total{outcome="failed"}')
+        assert found & set(trace["failed_traces"]), (found, trace["failed_traces"])
 
         stall = finished("worker_stall", duration_seconds=8)
         assert stall["verdict"] == "recovered", stall["reason"]

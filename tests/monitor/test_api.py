@@ -73,7 +73,7 @@ class Face:
     def schedules(self) -> list[dict[str, Any]]:
         return []
 
-    def render_metrics(self) -> tuple[bytes, str]:
+    def render_metrics(self, accept: str = "") -> tuple[bytes, str]:
         return b"aftershock_up 1\n", "text/plain"
 
 

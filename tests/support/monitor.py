@@ -42,10 +42,12 @@ def wait_for(what: str, look: Callable[[], T | None], seconds: float = 60.0, eve
 class Monitor:
     """`aftershock serve` on a configuration; `with` stops it and checks that nothing is left."""
 
-    def __init__(self, config: Mapping[str, Any], folder: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], folder: Path, env: Mapping[str, str] | None = None, port: int | None = None
+    ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
+        self.port = port or free_port()
         self.config = {"data_dir": str(folder / "data"), "api": {"listen": f"127.0.0.1:{self.port}"}} | dict(config)
         self.config_path = folder / "config.yaml"
         self.config_path.write_text(yaml.safe_dump(self.config), encoding="utf-8")
