@@ -196,6 +196,10 @@ class Objectives(Frozen):
     error_window_seconds: float | None = Field(default=None, ge=0, description="From impact to recovered.")
     failed_requests: int | None = Field(default=None, ge=0, description="Failed and truncated requests.")
 
+    def limits(self) -> dict[str, float]:
+        """The limits that are set, by name."""
+        return {name: float(limit) for name, limit in self.model_dump().items() if limit is not None}
+
 
 class Fault(Frozen, ABC):
     """A catalogue kind. Subclasses set `kind: Literal[...]` and `facts`."""

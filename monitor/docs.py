@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from dashboards.rules.build import alerts, inhibition
+from dashboards.rules.build import text_of as rules_text
+from dashboards.rules.facts import Facts
 from faults.catalogue import builtin
 from monitor.config.settings import Settings
 from monitor.export.metric_names import METRICS
@@ -101,7 +105,32 @@ def metrics_table() -> str:
     return table(["metric", "type", "labels", "unit", "buckets", "meaning"], rows)
 
 
+def alerts_table() -> str:
+    """Every alert that `aftershock rules build` writes."""
+    facts = Facts(
+        "NAME", good_ratio=0.99, period_seconds=7 * 86_400, request_rate=1, request_timeout_seconds=30, probes=()
+    )
+    rows = [
+        [
+            f"[{one.name}](runbooks/{one.name}.md)",
+            one.severity,
+            "at once" if one.hold == "0s" else one.hold,
+            "yes" if one.symptom else "",
+            re.sub(r"\{\{ \$labels\.(\w+) \}\}", lambda found: found[1].upper(), one.summary.removeprefix("NAME: ")),
+        ]
+        for one in alerts(facts)
+    ]
+    return table(["alert", "severity", "after", "held back by a planned fault", "says"], rows)
+
+
+def inhibition_text() -> str:
+    """The inhibition for Alertmanager, as YAML."""
+    return f"```yaml\n{rules_text(inhibition()).rstrip()}\n```"
+
+
 SECTIONS = {
+    "alerts": alerts_table,
+    "inhibition": inhibition_text,
     "catalogue": catalogue_table,
     "kinds": kinds_table,
     "settings": settings_table,

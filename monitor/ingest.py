@@ -134,6 +134,11 @@ class Ingest:
         """Whether the last write worked, and why not."""
         return not self._trouble, self._trouble
 
+    @property
+    def pending_records(self) -> int:
+        """Records that wait to be stored."""
+        return len(self._records)
+
     def recent(self, seconds: float, now_ns: int) -> list[Record]:
         """Requests in memory whose life touches the last `seconds`, in order of arrival."""
         cut = now_ns - round(seconds * 1e9)

@@ -57,6 +57,8 @@ class Service:
             schedules=[s.name for s in settings.schedules],
             sources=[*(["prometheus"] if settings.prometheus else []), *(["otlp"] if settings.traces else [])],
             trace_ratios={p.name: p.trace_sample_ratio for p in settings.probes},
+            objectives={name: entry.objectives.limits() for name, entry in self.entries.items()},
+            good_ratio=settings.slo.good_ratio,
         )
         self.tracer = RunTracer()
         self.ingest = Ingest(self.store, self.metrics, self.clock)
@@ -304,6 +306,8 @@ class Service:
             self.metrics.set_probe(probe_status(self, probe))
         stopped = self.engine.stopped is not None
         self.metrics.set_stopped(stopped)
+        self.metrics.set_stuck(self.engine.stuck)
+        self.metrics.store_pending(self.ingest.pending_records)
         self.metrics.set_next(self.scheduler.next_by_schedule())
 
     def _watch_clock(self) -> None:

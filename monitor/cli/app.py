@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from monitor.cli import catalogue, running, serving
+from monitor.cli import catalogue, grafana, running, serving
 from monitor.cli.context import Url, plain_group
 from monitor.cli.demo import demo
 from monitor.cli.errors import FAILED, INTERRUPTED, CliError, ConfigMistakes
@@ -59,6 +59,8 @@ app.command("resume", short_help="Release the emergency stop.")(running.resume)
 app.add_typer(running.runs, name="runs")
 app.add_typer(catalogue.group, name="faults")
 app.command("schedules", short_help="Show what will be broken when.")(serving.schedules)
+app.add_typer(grafana.dashboards, name="dashboards")
+app.add_typer(grafana.rules, name="rules")
 app.command("supervise", short_help="Run a deployment's processes.")(serving.supervise)
 
 

@@ -179,6 +179,15 @@ class RunSpec(Section):
     revert_timeout_seconds: float = Field(default=10.0, gt=0, description="Longest wait for one revert attempt.")
 
 
+class SloSpec(Section):
+    """What users are promised over weeks, faults included; budgets and alerts follow from it."""
+
+    good_ratio: float = Field(default=0.99, gt=0, lt=1, description="Share of probe requests that shall be good.")
+    period_hours: float = Field(
+        default=168.0, ge=6, le=24 * 90, description="Stretch over which the error budget is counted."
+    )
+
+
 class CronTiming(Section):
     """Fire by a cron expression."""
 
@@ -262,6 +271,7 @@ class Settings(BaseSettings):
     schedules: tuple[ScheduleSpec, ...] = Field(default=(), description="When which faults run.")
     guard: GuardSpec = Field(default=GuardSpec(), description="Rules that may refuse a run.")
     run: RunSpec = Field(default=RunSpec(), description="How a run is measured.")
+    slo: SloSpec = Field(default=SloSpec(), description="What users are promised over weeks.")
     store: StoreSpec = Field(default=StoreSpec(), description="Where results are kept.")
     api: ApiSpec = Field(default=ApiSpec(), description="The service's own address.")
 

@@ -29,6 +29,7 @@ class Package:
 
 
 PROMETHEUS = Package("prometheus", "prometheus", "usr/bin/prometheus")
+PROMTOOL = Package("promtool", "prometheus", "usr/bin/promtool")
 ETCD = Package("etcd", "etcd-server", "usr/bin/etcd")
 NATS = Package("nats-server", "nats-server", "usr/sbin/nats-server")
 

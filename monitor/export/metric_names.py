@@ -89,12 +89,29 @@ FAULT_FAILED = _counter("fault_failed_requests_total", "Failed and truncated req
 FAULT_LAST = _gauge(
     "fault_last_timestamp_seconds", "When a run last entered a phase; 0 for never.", "fault", "phase", unit="s"
 )
+FAULT_DEADLINE = _gauge(
+    "fault_deadline_timestamp_seconds",
+    "When the fault that acts must have ended by itself; 0 while none with a duration acts.",
+    "fault",
+    unit="s",
+)
+FAULT_VERDICT = _gauge(
+    "fault_last_verdict", "1 for the verdict of the last run that was not skipped, else 0.", "fault", "verdict"
+)
+FAULT_LIMIT = _gauge(
+    "fault_objective_limit",
+    "Limit of an objective, in the unit that its name says; absent for what is not judged.",
+    "fault",
+    "objective",
+)
 FAULT_MET = _gauge(
     "fault_objective_met",
     "1 if the last judged run met the objective, else 0; absent until one was judged.",
     "fault",
     "objective",
 )
+REVERTS_STUCK = _gauge("reverts_stuck", "Runs that are over and whose fault could not be put back yet.")
+SLO_OBJECTIVE = _gauge("slo_objective_ratio", "Share of requests that shall be good.")
 SCHEDULE_NEXT = _gauge(
     "schedule_next_run_timestamp_seconds", "When a schedule fires next; 0 for never.", "schedule", unit="s"
 )
@@ -115,6 +132,7 @@ STOPPED = _gauge("stopped", "1 while the emergency stop holds.")
 LEADER = _gauge("leader", "1 if this process runs the schedules.")
 STORE_ERRORS = _counter("store_errors_total", "Reads and writes that the store refused.")
 STORE_DROPPED = _counter("store_dropped_records_total", "Records given up because the store refused for too long.")
+STORE_PENDING = _gauge("store_pending_records", "Records that were counted and are not stored yet.")
 SOURCE_UP = _gauge("source_up", "1 if a source of measurement answers.", "source")
 SOURCE_ERRORS = _counter(
     "source_errors_total",
@@ -139,6 +157,7 @@ BUILD_INFO = _gauge("build_info", "Always 1.", "version", "deployment")
 METRICS: tuple[MetricSpec, ...] = (
     *(PROBE_REQUESTS, PROBE_DURATION, PROBE_TTFT, PROBE_ITL, PROBE_UP, PROBE_IN_FLIGHT, PROBE_OVERDUE, PROBE_GAP),
     *(FAULT_ACTIVE, FAULT_RUNS, FAULT_RECOVERY, FAULT_ERROR_WINDOW, FAULT_FAILED, FAULT_LAST, FAULT_MET),
+    *(FAULT_DEADLINE, FAULT_VERDICT, FAULT_LIMIT, REVERTS_STUCK, SLO_OBJECTIVE, STORE_PENDING),
     *(SCHEDULE_NEXT, SCHEDULE_SKIPPED, INCIDENTS, INCIDENT_SECONDS, INCIDENT_ACTIVE, STOPPED, LEADER),
     *(CONTROL_RUNS, COMPARISONS, SOURCE_ERRORS),
     *(STORE_ERRORS, STORE_DROPPED, SOURCE_UP, BUILD_INFO),

@@ -28,7 +28,7 @@ from monitor.export.otlp import metric_push, resource
 from monitor.figures import ServiceFigures
 from monitor.measure.compare import by_pair
 from monitor.measure.controls import control_result
-from monitor.model import Incident, Phase, Run, WitnessReport
+from monitor.model import Incident, Phase, Run, Verdict, WitnessReport
 from probes.record import Gap, Outcome, Record
 
 SHUTDOWN_MILLISECONDS = 2_000
@@ -41,6 +41,7 @@ class Metrics:
 
     `faults` may map each fault to the component that it breaks, so that its `fault_active` starts at 0.
     `trace_ratios` is the share of each probe's requests that is traced: these become exemplars.
+    `objectives` maps a fault to the limits that are set for it, `good_ratio` is the share of good requests to keep.
     """
 
     def __init__(
@@ -52,6 +53,8 @@ class Metrics:
         schedules: Sequence[str] = (),
         sources: Sequence[str] = (),
         trace_ratios: Mapping[str, float] | None = None,
+        objectives: Mapping[str, Mapping[str, float]] | None = None,
+        good_ratio: float | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
         registry = CollectorRegistry(auto_describe=False)
@@ -70,6 +73,7 @@ class Metrics:
         self._exemplars = Exemplars(trace_ratios or {})
         self._collector = ZeroedCollector(registry, zeros.histograms(probes, components), self._exemplars)
         self._start(deployment, zeros.label_sets(probes, components, schedules, sources))
+        self._tell_limits(objectives or {}, good_ratio)
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """The page in the format that the Accept header asks for, and its content type; OpenMetrics has exemplars."""
@@ -111,8 +115,7 @@ class Metrics:
 
     def run_changed(self, run: Run) -> None:
         """Take over a run's newest transition. A finished run is counted once, however often it is told."""
-        for transition in run.transitions[-1:]:
-            self._set(names.FAULT_LAST, transition.at_ns / 1e9, fault=run.fault_name, phase=transition.phase.value)
+        self._set_phase(run)
         self._set_active(run)
         if run.phase is not Phase.FINISHED or run.verdict is None:
             return
@@ -126,6 +129,7 @@ class Metrics:
         control = control_result(run)
         if control is not None:
             self._add(names.CONTROL_RUNS, 1, result=control.value)
+        self._set_verdict(run)
         for report in run.witnesses:
             if report.probe is None:
                 self._witness(run.fault_name, report)
@@ -133,11 +137,24 @@ class Metrics:
             if result.met is not None:
                 self._set(names.FAULT_MET, int(result.met), fault=run.fault_name, objective=result.objective)
 
+    def _set_phase(self, run: Run) -> None:
+        if run.verdict is Verdict.SKIPPED:  # a refusal is no run: it must not hide when the last one was
+            return
+        for transition in run.transitions[-1:]:
+            self._set(names.FAULT_LAST, transition.at_ns / 1e9, fault=run.fault_name, phase=transition.phase.value)
+
+    def _set_verdict(self, run: Run) -> None:
+        if run.verdict is Verdict.SKIPPED:
+            return
+        for verdict in Verdict:
+            self._set(names.FAULT_VERDICT, int(verdict is run.verdict), fault=run.fault_name, verdict=verdict.value)
+
     def _set_active(self, run: Run) -> None:
         """A fault whose revert failed stays active: it may still be acting."""
         acting = run.phase in _ACTING or (run.phase is Phase.FINISHED and run.receipt_open)
         for component in {i.component for i in run.instances} or {""}:
             self._set(names.FAULT_ACTIVE, int(acting), fault=run.fault_name, component=component)
+        self._set(names.FAULT_DEADLINE, _deadline(run) if acting else 0, fault=run.fault_name)
 
     def _witness(self, fault: str, report: WitnessReport) -> None:
         if report.witness == "client" and report.failed_requests:
@@ -183,6 +200,10 @@ class Metrics:
             self._incident_start = last.start_ns
             self._set(names.INCIDENT_ACTIVE, 1)
 
+    def set_stuck(self, count: int) -> None:
+        """How many runs are over and wait to be put back."""
+        self._set(names.REVERTS_STUCK, count)
+
     def set_stopped(self, stopped: bool) -> None:
         self._set(names.STOPPED, int(stopped))
 
@@ -197,6 +218,10 @@ class Metrics:
     def store_error(self) -> None:
         """The store refused once."""
         self._add(names.STORE_ERRORS, 1)
+
+    def store_pending(self, count: int) -> None:
+        """How many records wait to be stored."""
+        self._set(names.STORE_PENDING, count)
 
     def store_dropped(self, count: int) -> None:
         """Records were given up."""
@@ -240,6 +265,21 @@ class Metrics:
         self._set(names.LEADER, 1)
         for metric, labels in label_sets:
             (self._add if metric.kind is Kind.COUNTER else self._set)(metric, 0, **labels)
+
+    def _tell_limits(self, objectives: Mapping[str, Mapping[str, float]], good_ratio: float | None) -> None:
+        for fault, limits in objectives.items():
+            for objective, limit in limits.items():
+                self._set(names.FAULT_LIMIT, limit, fault=fault, objective=objective)
+        if good_ratio is not None:
+            self._set(names.SLO_OBJECTIVE, good_ratio)
+
+
+def _deadline(run: Run) -> float:
+    """UTC seconds at which the fault must have ended by itself; 0 for a fault that acts in an instant."""
+    duration = run.fault.get("duration_seconds")
+    if run.receipt is None or not isinstance(duration, int | float) or duration <= 0:
+        return 0.0
+    return run.receipt.planned_ns / 1e9 + duration
 
 
 def _register(provider: MeterProvider) -> dict[str, Any]:

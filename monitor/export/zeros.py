@@ -23,7 +23,7 @@ def label_sets(
     """Of counters and gauges; `components` maps each fault to what it breaks."""
     for metric in (names.INCIDENT_ACTIVE, names.STOPPED, names.INCIDENTS, names.INCIDENT_SECONDS):
         yield metric, {}
-    for metric in (names.STORE_ERRORS, names.STORE_DROPPED):
+    for metric in (names.STORE_ERRORS, names.STORE_DROPPED, names.STORE_PENDING, names.REVERTS_STUCK):
         yield metric, {}
     yield from _otlp()
     yield from _witnesses(sources)
@@ -68,7 +68,9 @@ def _probe(probe: str) -> Iterator[LabelSet]:
 def _fault(fault: str, component: str) -> Iterator[LabelSet]:
     yield names.FAULT_ACTIVE, {"fault": fault, "component": component}
     yield names.FAULT_FAILED, {"fault": fault}
+    yield names.FAULT_DEADLINE, {"fault": fault}
     for verdict in Verdict:
+        yield names.FAULT_VERDICT, {"fault": fault, "verdict": verdict.value}
         yield names.FAULT_RUNS, {"fault": fault, "verdict": verdict.value}
     for phase in Phase:
         yield names.FAULT_LAST, {"fault": fault, "phase": phase.value}

@@ -177,6 +177,11 @@ class Engine:
             fault=request.fault, spec=fault.model_dump(mode="json"), instances=instances, would_be_refused=reason
         )
 
+    @property
+    def stuck(self) -> int:
+        """How many runs are over and could not be put back yet."""
+        return len(self._stuck)
+
     def situation(self) -> Situation:
         """What the guard judges by, now."""
         now = self.parts.clock.now_ns()

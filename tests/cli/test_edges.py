@@ -30,6 +30,9 @@ COMMANDS = [
     "runs show",
     "faults ls",
     "faults show",
+    "dashboards build",
+    "dashboards publish",
+    "rules build",
     "schedules",
     "supervise",
 ]

@@ -199,10 +199,12 @@ def test_a_failing_revert_is_tried_again_until_it_works_and_blocks_new_runs(tmp_
             assert run.receipt_open
             with pytest.raises(RunRefused, match="not reverted yet"):
                 await rig.submit()
+            assert rig.engine.stuck == 1
             async with asyncio.timeout(5):
                 while (now := rig.store.run(run.id)) is None or now.receipt_open:
                     await asyncio.sleep(0.02)
             assert (await rig.engine.dry_run(Request(fault="fake"))).would_be_refused is None
+            assert rig.engine.stuck == 0
             await rig.engine.shutdown("end of test")
 
     go(work)

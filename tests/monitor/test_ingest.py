@@ -128,10 +128,12 @@ def test_records_wait_for_a_store_that_refuses(store: Refusing, caplog: pytest.L
         with pytest.raises(StoreError):
             await rig.ingest.flush()
         assert store.records(*WINDOW) == []
+        await rig.until(lambda: rig.ingest.pending_records == 100)
         assert len(rig.ingest.recent(1000, rig.clock.now_ns())) == 100, "memory does not care"
         store.refuse = False
         await rig.until(lambda: rig.ingest.healthy[0])
         assert len(store.records(*WINDOW)) == 100
+        assert rig.ingest.pending_records == 0
         assert len(store.gaps(*WINDOW)) == 1
         assert rig.value("aftershock_store_errors_total") >= 2
         assert rig.value("aftershock_store_dropped_records_total") == 0

@@ -17,7 +17,7 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
-from faults.base import Instance
+from faults.base import Instance, Receipt
 from monitor.export.metric_names import METRICS, OUTCOME_ERRORS, Kind
 from monitor.export.metrics import Metrics
 from monitor.measure.prometheus import Trouble
@@ -40,6 +40,12 @@ DESIGN = {
     "aftershock_fault_failed_requests_total": {"fault"},
     "aftershock_fault_last_timestamp_seconds": {"fault", "phase"},
     "aftershock_fault_objective_met": {"fault", "objective"},
+    "aftershock_fault_objective_limit": {"fault", "objective"},
+    "aftershock_fault_last_verdict": {"fault", "verdict"},
+    "aftershock_fault_deadline_timestamp_seconds": {"fault"},
+    "aftershock_reverts_stuck": set(),
+    "aftershock_slo_objective_ratio": set(),
+    "aftershock_store_pending_records": set(),
     "aftershock_schedule_next_run_timestamp_seconds": {"schedule"},
     "aftershock_schedule_skipped_total": {"schedule", "reason"},
     "aftershock_incidents_total": set(),
@@ -70,6 +76,8 @@ def metrics() -> Iterator[Metrics]:
         faults={"worker": "worker", "none": ""},
         schedules=["daily"],
         sources=["prometheus"],
+        objectives={"worker": {"recovery_seconds": 15.0}, "none": {}},
+        good_ratio=0.99,
         env={},
     )
     yield made
@@ -150,7 +158,9 @@ def test_every_known_label_set_starts_at_zero(metrics: Metrics) -> None:
     build = {k: v for k, v in found.items() if k[0] == "aftershock_build_info"}
     assert list(build.values()) == [1.0]
     assert found["aftershock_leader", frozenset()] == 1.0
-    assert {v for k, v in found.items() if k[0] not in {"aftershock_build_info", "aftershock_leader"}} == {0.0}
+    told = {"aftershock_build_info", "aftershock_leader", "aftershock_slo_objective_ratio"}
+    told |= {"aftershock_fault_objective_limit"}
+    assert {v for k, v in found.items() if k[0] not in told} == {0.0}
     for probe in ("chat", "long"):
         for outcome, error in OUTCOME_ERRORS:
             assert value(metrics, "probe_requests_total", probe=probe, outcome=outcome, error=error) == 0
@@ -228,6 +238,47 @@ def test_a_fault_is_active_from_injected_to_reverted(metrics: Metrics) -> None:
     assert value(metrics, "fault_active", fault="worker", component="worker") == 0
 
 
+def test_a_fault_with_a_duration_has_a_deadline_while_it_acts(metrics: Metrics) -> None:
+    def deadline(phase: Phase, seconds: float | None, **changes: Any) -> float:
+        receipt = Receipt(run_id="r", kind="k", fault={}, instances=(), planned_ns=T0, state_dir=".")
+        fault = {"kind": "k"} if seconds is None else {"kind": "k", "duration_seconds": seconds}
+        metrics.run_changed(run(1, phase=phase, fault=fault, receipt=receipt, **changes))
+        return value(metrics, "fault_deadline_timestamp_seconds", fault="worker")
+
+    assert deadline(Phase.PLANNED, 8.0) == 0
+    assert deadline(Phase.INJECTED, 8.0) == pytest.approx(T0 / 1e9 + 8)
+    assert deadline(Phase.EFFECTIVE, 8.0) == pytest.approx(T0 / 1e9 + 8)
+    assert deadline(Phase.REVERTED, 8.0) == 0
+    assert deadline(Phase.INJECTED, None) == 0, "an instant fault has none"
+    stuck = {"verdict": Verdict.REVERT_FAILED, "receipt_open": True}
+    assert deadline(Phase.FINISHED, 8.0, **stuck) == pytest.approx(T0 / 1e9 + 8), "it may still be acting"
+
+
+def test_the_last_verdict_is_that_of_the_last_run_that_was_not_skipped(metrics: Metrics) -> None:
+    def ones() -> set[str]:
+        return {v.value for v in Verdict if value(metrics, "fault_last_verdict", fault="worker", verdict=v)}
+
+    assert ones() == set()
+    for number, verdict in enumerate((Verdict.NOT_RECOVERED, Verdict.RECOVERED)):
+        metrics.run_changed(finished(id=f"r{number}", verdict=verdict))
+        assert ones() == {verdict}
+    later = (Transition(phase=Phase.FINISHED, at_ns=T0 + 99 * SECOND),)
+    metrics.run_changed(finished(id="refused", verdict=Verdict.SKIPPED, transitions=later, witnesses=()))
+    assert ones() == {Verdict.RECOVERED}
+    assert value(metrics, "fault_last_timestamp_seconds", fault="worker", phase="finished") == T0 / 1e9 + 7
+    assert value(metrics, "fault_runs_total", fault="worker", verdict="skipped") == 1
+
+
+def test_limits_are_told_for_those_who_judge_by_the_metrics(metrics: Metrics) -> None:
+    assert value(metrics, "fault_objective_limit", fault="worker", objective="recovery_seconds") == 15
+    assert value(metrics, "slo_objective_ratio") == 0.99
+    limits = [k for k in samples(metrics) if k[0] == "aftershock_fault_objective_limit"]
+    assert len(limits) == 1, "what is not set is absent"
+    silent = Metrics(deployment="d", env={})
+    assert "aftershock_slo_objective_ratio" not in silent.render()[0].decode()
+    silent.shutdown()
+
+
 def test_a_finished_run_is_counted_once(metrics: Metrics) -> None:
     for _ in range(3):
         metrics.run_changed(finished())
@@ -276,6 +327,10 @@ def test_the_services_own_state(metrics: Metrics) -> None:
         assert value(metrics, "stopped") == int(stopped)
     metrics.source_up("prometheus", True)
     assert value(metrics, "source_up", source="prometheus") == 1
+    metrics.set_stuck(2)
+    assert value(metrics, "reverts_stuck") == 2
+    metrics.store_pending(40)
+    assert value(metrics, "store_pending_records") == 40
     metrics.store_error()
     metrics.store_dropped(7)
     assert value(metrics, "store_errors_total") == 1
