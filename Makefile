@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help setup tools demo test lint unit e2e accuracy bench docs pins clean
+.PHONY: help setup tools demo test lint unit e2e test-cluster cluster-up cluster-down accuracy bench docs pins clean
 
 TOPOLOGY ?= agg
 WORKERS ?= 2
@@ -17,7 +17,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -v --durations=10
 
 help:  ## what there is
-	@awk -F':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## the locked environment in .venv, with uv from PATH or in .tools
 	@tools/bootstrap
@@ -28,8 +28,8 @@ tools: setup  ## what the demo and the end-to-end tests need beside it: ai-dynam
 demo: setup  ## break a real deployment and see (KEEP=1, TOPOLOGY=agg|disagg, WORKERS=1|2, ENGINE=vllm|sglang|trtllm, DISCOVERY=file|etcd)
 	@$(BIN)/aftershock demo --topology $(TOPOLOGY) --workers $(WORKERS) --engine $(ENGINE) --discovery $(DISCOVERY) $(if $(KEEP),--keep)
 
-test: lint tools  ## every check
-	$(PYTEST) $(ARGS)
+test: lint tools  ## every check (but test-cluster)
+	$(PYTEST) -m 'not cluster' $(ARGS)
 
 lint: setup  ## style, types, layers
 	$(BIN)/ruff check
@@ -38,10 +38,19 @@ lint: setup  ## style, types, layers
 	$(BIN)/lint-imports
 
 unit: setup  ## the quick tests: everything but real Dynamo
-	$(PYTEST) -m 'not e2e' $(ARGS)
+	$(PYTEST) -m 'not e2e and not cluster' $(ARGS)
 
 e2e: tools  ## real Dynamo, aiperf and Prometheus
 	$(PYTEST) -m e2e $(ARGS)
+
+test-cluster: setup  ## faults on a real Kubernetes: started here (root, Debian; 10 minutes to build once), or the one that KUBECONFIG names
+	$(PYTEST) tests/cluster $(ARGS)
+
+cluster-up: setup  ## start that Kubernetes and leave it running
+	$(BIN)/python -m tests.cluster.rig up
+
+cluster-down: setup  ## end it
+	$(BIN)/python -m tests.cluster.rig down
 
 accuracy: tools  ## is the client witness right? 20 minutes, every outage in .data/accuracy.json (QUICK=1: 3 minutes)
 	@mkdir -p .data

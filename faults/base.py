@@ -86,8 +86,35 @@ class Process(Frozen):
     command: str
 
 
+class Pod(Frozen):
+    """One pod, told apart from a later one of the same name by its UID."""
+
+    namespace: str
+    name: str
+    uid: str
+    node: str = ""
+    container: str
+    """The container that serves; sidecars are never touched."""
+    container_id: str = ""
+    """Changes with every start of the container; empty while it does not run."""
+    restart_count: int = 0
+    owner: str = ""
+    """What replaces it, as `Deployment/name`; empty for a bare pod."""
+
+
+class Workload(Frozen):
+    """A controller's object, as it was found."""
+
+    kind: Literal["Deployment", "StatefulSet"]
+    namespace: str
+    name: str
+    uid: str
+    replicas: int
+    generation: int
+
+
 class Instance(Frozen):
-    """One instance of a component: a process on this machine (or, later, a pod)."""
+    """One instance of a component: a process on this machine, or a pod."""
 
     component: str
     name: str
@@ -96,6 +123,10 @@ class Instance(Frozen):
     """Main process of the instance."""
     processes: tuple[Process, ...] = ()
     """Processes picked inside the instance; set by `resolve`, what the fault acts on."""
+    pod: Pod | None = None
+    """The pod that it is, on Kubernetes; pids are then those that the container sees."""
+    workload: Workload | None = None
+    """What the pod belongs to; set by faults that act on the whole of it."""
 
 
 class Receipt(Frozen):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from faults.entry import FaultEntry
 from faults.none import NoFault
+from faults.pods import PodDelete, RolloutRestart, Scale
 from faults.process import ProcessKill, ProcessStall
 from faults.registry import AnyFault
 from faults.select import ProcessSelector
@@ -28,6 +29,7 @@ def builtin() -> dict[str, FaultEntry]:
         *_workers(),
         *_engine_processes(),
         *_control_plane(),
+        *_pods(),
     ]
     return {name: FaultEntry(fault=fault, description=text) for name, fault, text in table}
 
@@ -66,6 +68,21 @@ def _workers() -> list[tuple[str, AnyFault, str]]:
             "worker_stall",
             ProcessStall(component=_ANY_WORKER),
             "Stops one worker for 8 s: its lease and its streams stay until somebody's patience ends.",
+        ),
+    ]
+
+
+def _pods() -> list[tuple[str, AnyFault, str]]:
+    return [
+        ("frontend_pod", PodDelete(component=_FRONTEND, force=True), "Deletes a frontend pod by force."),
+        ("decode_worker_pod", PodDelete(component=_DECODE, force=True), "Deletes a decode worker's pod by force."),
+        ("prefill_worker_pod", PodDelete(component=_PREFILL, force=True), "Deletes a prefill worker's pod by force."),
+        ("worker_pod", PodDelete(component=_ANY_WORKER), "Deletes one worker's pod, with its own grace."),
+        ("worker_rollout", RolloutRestart(component=_ANY_WORKER), "Restarts all workers of a role, pod by pod."),
+        (
+            "worker_scale_down",
+            Scale(component=_ANY_WORKER, replicas=1),
+            "Scales the workers of a role down to one for a minute.",
         ),
     ]
 

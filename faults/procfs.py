@@ -143,7 +143,12 @@ def ancestors(pid: int, processes: Mapping[int, Stat]) -> list[int]:
 def is_launcher(pid: int) -> bool:
     """Whether the process is a shell or wrapper whose job is to start another program."""
     words = arguments(pid)
-    return bool(words) and Path(words[0].lstrip("-")).name in LAUNCHERS
+    return bool(words) and launches(words[0])
+
+
+def launches(program: str) -> bool:
+    """Whether a program, by its first argument, is one whose job is to start another."""
+    return Path(program.lstrip("-")).name in LAUNCHERS
 
 
 def matching(pids: Iterable[int], pattern: str) -> list[Process]:

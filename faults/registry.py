@@ -7,7 +7,10 @@ from typing import Annotated
 from pydantic import Field
 
 from faults.none import NoFault
+from faults.pods import PodDelete, RolloutRestart, Scale
 from faults.process import ProcessKill, ProcessStall
 
-AnyFault = Annotated[NoFault | ProcessKill | ProcessStall, Field(discriminator="kind")]
+AnyFault = Annotated[
+    NoFault | ProcessKill | ProcessStall | PodDelete | RolloutRestart | Scale, Field(discriminator="kind")
+]
 """Any fault of this repository, told apart by `kind`."""

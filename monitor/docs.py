@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -45,11 +46,12 @@ def kinds_table() -> str:
             f"`{kind}`",
             f"{f.facts.longest_seconds:g} s" if f.facts.longest_seconds else "an instant",
             f.facts.privilege,
+            ", ".join(f.facts.permissions),
             f.facts.fools,
         ]
         for kind, f in kinds.items()
     ]
-    return table(["kind", "longest", "needs", "who notices"], rows)
+    return table(["kind", "longest", "needs", "Kubernetes rights, for pods", "who notices"], rows)
 
 
 def settings_table() -> str:
@@ -63,19 +65,30 @@ def _fields(model: type[BaseModel], prefix: str) -> list[list[str]]:
         path = f"{prefix}{name}"
         inner, many = _inner(field)
         rows.append([f"`{path}{'[]' if many else ''}`", _default(field), field.description or ""])
-        if inner is not None and name not in {"faults", "timing"}:
-            rows += _fields(inner, f"{path}{'[]' if many else ''}.")
+        if name not in {"faults", "timing"}:
+            for each in inner:
+                below = _fields(each, f"{path}{'[]' if many else ''}.")
+                rows += [[row, default, _of_kind(each, inner) + text] for row, default, text in below]
     return rows
 
 
-def _inner(field: FieldInfo) -> tuple[type[BaseModel] | None, bool]:
-    """The model inside an annotation, and whether there can be several."""
-    found = [a for a in _leaves(field.annotation) if isinstance(a, type) and issubclass(a, BaseModel)]
-    many = "tuple" in str(field.annotation)
-    return (found[0] if found else None), many and bool(found)
+def _of_kind(model: type[BaseModel], alternatives: list[type[BaseModel]]) -> str:
+    """Which of several alternatives a setting belongs to."""
+    kind = model.model_fields.get("kind")
+    return f"({get_args(kind.annotation)[0]}) " if kind is not None and len(alternatives) > 1 else ""
+
+
+def _inner(field: FieldInfo) -> tuple[list[type[BaseModel]], bool]:
+    """The models inside an annotation, and whether there can be several of them in a row."""
+    leaves = _leaves(field.annotation)
+    found = [a for a in leaves if isinstance(a, type) and issubclass(a, BaseModel)]
+    many = str(field.annotation).startswith("tuple")
+    return found, many and bool(found)
 
 
 def _leaves(annotation: object) -> list[object]:
+    if get_origin(annotation) is Annotated:
+        return _leaves(get_args(annotation)[0])
     args = getattr(annotation, "__args__", ())
     return [leaf for a in args for leaf in _leaves(a)] if args else [annotation]
 

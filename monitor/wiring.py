@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import TextIO
 
 from faults.base import Target
+from faults.kube.api import Api
+from faults.kube.graph import Component
+from faults.targets.kubernetes import KubernetesTarget, Selection
 from faults.targets.local import LocalTarget
 from monitor.config.settings import Settings
+from monitor.config.targets import KubernetesTargetSpec
 
 
 class AlreadyRunningError(Exception):
@@ -29,8 +33,24 @@ def make_target(settings: Settings) -> Target | None:
     spec = settings.deployment.target
     if spec is None:
         return None
+    if isinstance(spec, KubernetesTargetSpec):
+        return _kubernetes(settings.deployment.name, spec)
     attach = [(a.component, a.pattern) for a in spec.attach]
     return LocalTarget(settings.deployment.name, supervisor_dir=spec.supervisor_dir, attach=attach)
+
+
+def _kubernetes(name: str, spec: KubernetesTargetSpec) -> Target:
+    key, _, value = (spec.opt_in or "").partition("=")
+    selection = Selection(
+        namespace=spec.namespace,
+        graph_deployment=spec.graph_deployment,
+        components=tuple(
+            Component(one.component, one.component, (one.selector,), one.container) for one in spec.components
+        ),
+        opt_in=(key, value) if key else None,
+    )
+    api = Api(kubeconfig=spec.kubeconfig, context=spec.context, ask_seconds=spec.timeout_seconds)
+    return KubernetesTarget(name, selection, api)
 
 
 def lock_data_dir(data_dir: Path) -> TextIO:

@@ -25,7 +25,10 @@ from faults.base import (
     Target,
 )
 from faults.pidfd import Handle, NotPermitted, signal_name
+from faults.process import container_kill
+from faults.process.containers import PERMISSIONS, in_pods
 from faults.process.selection import ProcessFault, choice_details, picked_processes
+from faults.targets.kubernetes import kubernetes
 
 POLL_SECONDS = 0.005
 AT_ONCE_SECONDS = 0.25
@@ -63,6 +66,7 @@ class ProcessKill(ProcessFault):
         privilege="same user as the process, or CAP_KILL",
         fools="The kernel, the parent, the network peers and the clients all see a real death; nothing pretends. "
         "Whether something starts it again is up to the deployment.",
+        permissions=PERMISSIONS,
     )
     kind: Literal["process_kill"] = "process_kill"
     signal: str = Field(default="SIGKILL", description="Name of the signal, such as SIGKILL, SIGTERM or SIGINT.")
@@ -84,6 +88,9 @@ class ProcessKill(ProcessFault):
         return known.name
 
     async def inject(self, receipt: Receipt, target: Target) -> None:
+        if in_pods(receipt.instances):
+            await container_kill.inject(self, receipt, kubernetes(target))
+            return
         processes = picked_processes(receipt.instances)
         sent = [Sent(process=process) for process in processes + self._below(processes)]
         try:
@@ -126,6 +133,8 @@ class ProcessKill(ProcessFault):
                 raise NotInjected(f"pid {handle.process.pid} ended by itself before {self.signal} was sent")
 
     async def verify(self, receipt: Receipt, target: Target) -> Evidence:
+        if in_pods(receipt.instances):
+            return await container_kill.verify(self, receipt, kubernetes(target))
         sent = await self._until_gone(_load(receipt))
         alive = [one for one in sent if one.gone_ns is None]
         if alive:

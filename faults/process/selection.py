@@ -17,8 +17,10 @@ from pydantic import BeforeValidator, Field
 
 from faults import procfs
 from faults.base import Fault, Instance, NoInstances, Process, Target
+from faults.process import containers
 from faults.procfs import Stat
 from faults.select import ProcessSelector, Selector, natural_key, shortened
+from faults.targets.kubernetes import KubernetesTarget, kubernetes
 
 
 def _names(given: object) -> object:
@@ -45,7 +47,9 @@ class ProcessFault(Fault):
     async def resolve(self, target: Target, rng: random.Random) -> tuple[Instance, ...]:
         component = await self._component_of(target)
         there = await target.instances(component)
-        live = sorted((one for one in there if one.process is not None), key=lambda one: natural_key(one.name))
+        live = sorted((one for one in there if one.process or one.pod), key=lambda one: natural_key(one.name))
+        if not live and isinstance(target, KubernetesTarget):
+            raise NoInstances(await target.why_none(component))
         if not live:
             names = shortened(one.name for one in there)
             raise NoInstances(f"component {component} has no running instance; there is {names}")
@@ -53,6 +57,8 @@ class ProcessFault(Fault):
         if not picked:
             names = shortened(one.name for one in live)
             raise NoInstances(f"instances {self.instances} of {component} matches nothing; there is {names}")
+        if containers.in_pods(picked):
+            return await containers.with_processes(picked, self.processes, kubernetes(target), rng)
         return self._with_processes(picked, rng)
 
     async def _component_of(self, target: Target) -> str:

@@ -20,8 +20,10 @@ from faults.base import (
     RevertResult,
     Target,
 )
-from faults.process import keeper
+from faults.process import container_stall, keeper
+from faults.process.containers import PERMISSIONS, in_pods
 from faults.process.selection import ProcessFault, choice_details, each, picked_processes
+from faults.targets.kubernetes import for_revert, kubernetes
 
 POLL_SECONDS = 0.01
 SAMPLE_SECONDS = 0.5
@@ -42,6 +44,7 @@ class ProcessStall(ProcessFault):
         privilege="same user as the process, or CAP_KILL",
         fools="Connections stay open and the kernel still takes data for them, so peers see silence and not an "
         "error; parents and process lists see a live process. Leases and health checks run out on their own time.",
+        permissions=PERMISSIONS,
     )
     kind: Literal["process_stall"] = "process_stall"
     duration_seconds: float = Field(
@@ -52,6 +55,9 @@ class ProcessStall(ProcessFault):
     )
 
     async def inject(self, receipt: Receipt, target: Target) -> None:
+        if in_pods(receipt.instances):
+            await container_stall.inject(receipt, kubernetes(target))
+            return
         processes = picked_processes(receipt.instances)
         for process in processes:
             found = procfs.stat_of(process)
@@ -65,6 +71,8 @@ class ProcessStall(ProcessFault):
         keeper.start(receipt, processes)
 
     async def verify(self, receipt: Receipt, target: Target) -> Evidence:
+        if in_pods(receipt.instances):
+            return await container_stall.verify(receipt, kubernetes(target), self.verify_timeout_seconds)
         processes = picked_processes(receipt.instances)
         deadline = time.monotonic() + self.verify_timeout_seconds
         first_seen_ns = None
@@ -96,6 +104,8 @@ class ProcessStall(ProcessFault):
         )
 
     async def observe(self, receipt: Receipt, target: Target) -> Observation:
+        if in_pods(receipt.instances):
+            return await container_stall.observe(receipt, kubernetes(target))
         processes = picked_processes(receipt.instances)
         states = _states(processes)
         log = keeper.read_log(receipt)
@@ -119,6 +129,8 @@ class ProcessStall(ProcessFault):
         return time.monotonic_ns() >= deadline and log.first("early") is None
 
     async def revert(self, receipt: Receipt, target: Target | None) -> RevertResult:
+        if in_pods(receipt.instances):
+            return await container_stall.revert(receipt, for_revert(target))
         result = await keeper.put_back(receipt, picked_processes(receipt.instances))
         return RevertResult(outcome=result.outcome, summary=result.text, at_monotonic_ns=result.at_monotonic_ns)
 

@@ -74,7 +74,8 @@ def _explained(detail: ErrorDetails, location: Location, data: Mapping[str, Any]
         kinds = [k.strip().strip("'") for k in str(detail.get("ctx", {}).get("expected_tags", "")).split(",")]
         given = str(detail.get("ctx", {}).get("tag", ""))
         if given:
-            return Finding((*location, "kind"), f"{shown(given)} is not a kind of fault", near(given, kinds))
+            of = "target" if location[-1:] == ("target",) else "fault"
+            return Finding((*location, "kind"), f"{shown(given)} is not a kind of {of}", near(given, kinds))
         right = (
             f"there are {', '.join(k for k in kinds if k)}" if any(kinds) else f"there are {', '.join(fault_kinds())}"
         )
@@ -198,7 +199,8 @@ def _settled(annotation: Any, value: Any) -> type[BaseModel] | None:
         return models[0] if models else None
     if isinstance(value, Mapping):
         for model in models:
-            if value.get("kind") in _kinds_of(model):
+            # A target without a kind is a local one; a fault has to name its own.
+            if value.get("kind", "local") in _kinds_of(model):
                 return model
     return None
 

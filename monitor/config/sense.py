@@ -9,12 +9,14 @@ from typing import Any
 
 from faults.base import Fault, FaultError, Objectives
 from faults.entry import FaultEntry
+from faults.pods.selection import PodFault
 from faults.targets.state import INSTANCES_FILE, StateReader
 from monitor.config.problem import Finding, near, path_text, shown
 from monitor.config.sense_listen import listen_findings
 from monitor.config.sense_prometheus import prometheus_findings
 from monitor.config.sense_timing import timing_findings
 from monitor.config.settings import Settings
+from monitor.config.targets import KubernetesTargetSpec, LocalTargetSpec
 from monitor.config.yamlfile import Location
 from probes.spec import ProbeSpec
 
@@ -114,6 +116,10 @@ def _can_run(scene: Scene, name: str, fault: Fault, at: Location) -> Iterator[Fi
         right = "configure deployment.target; without one only `none` can run"
         yield Finding(at, f"{name} needs a target and none is configured", right, uses)
         return
+    if isinstance(fault, PodFault) and not isinstance(scene.settings.deployment.target, KubernetesTargetSpec):
+        right = "configure a target of kind kubernetes, or take it out"
+        yield Finding(at, f"{name} acts on pods, and the target is of kind local", right, uses)
+        return
     known, wanted = known_components(scene.settings), components_of(fault)
     if known and wanted and not known.intersection(wanted):
         what = f"{name} acts on component {' or '.join(wanted)}, which the target does not have"
@@ -129,6 +135,9 @@ def components_of(fault: Fault) -> tuple[str, ...]:
 def known_components(settings: Settings) -> frozenset[str]:
     """Components of the target, where they can be known without asking it; empty when they cannot."""
     target = settings.deployment.target
+    if isinstance(target, KubernetesTargetSpec):
+        selected = frozenset(one.component for one in target.components)
+        return selected if target.graph_deployment is None else frozenset()
     if target is None:
         return frozenset()
     attached = {one.component for one in target.attach}
@@ -186,7 +195,7 @@ def _deployment(scene: Scene) -> Iterator[Finding]:
     endpoint, target = scene.settings.deployment.endpoint, scene.settings.deployment.target
     if endpoint.api_key_env is not None:
         yield from _variable(scene, endpoint.api_key_env, ("deployment", "endpoint", "api_key_env"))
-    for index, attach in enumerate(target.attach if target is not None else ()):
+    for index, attach in enumerate(target.attach if isinstance(target, LocalTargetSpec) else ()):
         try:
             re.compile(attach.pattern)
         except re.error as error:

@@ -9,39 +9,21 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from faults.catalogue import builtin
 from faults.entry import ConfiguredEntry
+from monitor.config.section import Section
+from monitor.config.targets import TargetSpec
 from probes.spec import EndpointSpec, HttpUrl, Name, ProbeSpec
 
 FaultName = Annotated[str, Field(pattern=r"^[a-z0-9]([-_a-z0-9]{0,58}[a-z0-9])?$")]
 """A name of the catalogue, safe as a metric label; underscores as in the built-in ones."""
-
-
-class Section(BaseModel):
-    """Base of every part: immutable, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class AttachSpec(Section):
-    """Processes that aftershock did not start, found by their command line."""
-
-    component: Name = Field(description="Name of the component that these processes are.")
-    pattern: str = Field(min_length=1, description="Regular expression that the whole command line must contain.")
-
-
-class LocalTargetSpec(Section):
-    """Processes on this machine."""
-
-    kind: Literal["local"] = "local"
-    supervisor_dir: Path | None = Field(
-        default=None,
-        description="State folder of a running `aftershock supervise`, whose processes are the deployment.",
-    )
-    attach: tuple[AttachSpec, ...] = Field(default=(), description="Further components, found by pattern.")
 
 
 class DeploymentSpec(Section):
@@ -49,7 +31,7 @@ class DeploymentSpec(Section):
 
     name: Name = Field(default="deployment", description="Name of the deployment; a metric label.")
     endpoint: EndpointSpec = Field(description="Where the load goes.")
-    target: LocalTargetSpec | None = Field(
+    target: TargetSpec | None = Field(
         default=None, description="How faults reach it; without a target only `none` can run."
     )
 

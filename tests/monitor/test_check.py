@@ -154,7 +154,7 @@ MISTAKES: list[tuple[str, str, str]] = [
     (
         "kind: process_stall,",
         "",
-        "20: faults.mine.fault.kind: is missing; there are none, process_kill, process_stall",
+        "20: faults.mine.fault.kind: is missing; there are none, pod_delete, process_kill, process_stall, rollout_restart, scale",
     ),
     (
         "duration_seconds: 5}",
@@ -179,7 +179,7 @@ MISTAKES: list[tuple[str, str, str]] = [
     (
         "  worker_stall:",
         "  worker_stal:",
-        "16: faults.worker_stal.fault: is missing, and no built-in fault has this name; did you mean worker_stall or worker_term or worker?",
+        "16: faults.worker_stal.fault: is missing, and no built-in fault has this name; did you mean worker_stall or worker_term or worker_scale_down?",
     ),
     (
         "[worker, mine, none]",
@@ -639,3 +639,73 @@ def test_what_passes_can_be_planned_and_every_built_in_fault_can_be_configured(p
     for name in builtin():
         path.write_text(GOOD.replace("  worker_stall:", f"  {name}:", 1), encoding="utf-8")
         assert problems(path, {}) == [], name
+
+
+KUBERNETES = (
+    GOOD[: GOOD.index("  target:")]
+    + """\
+  target:
+    kind: kubernetes
+    namespace: prod
+    graph_deployment: mine
+    opt_in: chaos=yes
+"""
+    + GOOD[GOOD.index("probes:") :]
+)
+
+TARGET_MISTAKES = [
+    (
+        "namespace: prod",
+        "namespace: kube-system",
+        "7: deployment.target.namespace: kube-system holds the cluster itself and is never touched",
+    ),
+    (
+        "namespace: prod",
+        "namespace: Prod_1",
+        '7: deployment.target.namespace: "Prod_1" is not allowed; must be lower-case letters, digits and hyphens, at most 63',
+    ),
+    (
+        "graph_deployment:",
+        "graph_deploymen:",
+        "8: deployment.target.graph_deploymen: unknown key; did you mean graph_deployment?",
+    ),
+    (
+        "kind: kubernetes",
+        "kind: kubernets",
+        '6: deployment.target.kind: "kubernets" is not a kind of target; did you mean kubernetes?',
+    ),
+    (
+        "chaos=yes",
+        "chaos",
+        '9: deployment.target.opt_in: "chaos" is not allowed; must be KEY=VALUE, such as aftershock/allowed=true',
+    ),
+    (
+        "    graph_deployment: mine\n",
+        "",
+        "names no pods; give graph_deployment, or components with their selectors",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("there", "instead", "line"), TARGET_MISTAKES, ids=[one[1] or "no pods" for one in TARGET_MISTAKES]
+)
+def test_mistakes_in_a_kubernetes_target(path: Path, there: str, instead: str, line: str) -> None:
+    assert lines(path, KUBERNETES) == []
+    assert there in KUBERNETES
+    found = lines(path, KUBERNETES.replace(there, instead, 1))
+    assert any(line in one for one in found), found
+
+
+def test_a_local_target_still_needs_no_kind_and_keeps_its_hints(path: Path) -> None:
+    found = lines(path, GOOD.replace("    attach:", "    atach:", 1))
+    assert any("deployment.target.atach: unknown key; did you mean attach?" in one for one in found)
+
+
+def test_faults_on_pods_need_a_kubernetes_target(path: Path) -> None:
+    text = "faults: [frontend]"
+    assert lines(path, KUBERNETES.replace(text, "faults: [worker_pod]", 1)) == []
+    found = lines(path, GOOD.replace(text, "faults: [worker_pod]", 1))
+    assert found == [
+        "30: schedules[1].faults[0]: worker_pod acts on pods, and the target is of kind local; configure a target of kind kubernetes, or take it out"
+    ]

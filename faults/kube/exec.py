@@ -1,0 +1,228 @@
+"""Commands in a container over the API server's exec connection, line by line.
+
+The program that runs is `inside.py`, by the container's own Python: found as `python3` or `python`, or as
+`/proc/1/exe` when the container's first process is one. No shell, `ps` or `kill` is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import ssl
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import websocket
+
+from faults.base import FaultError, NotInjected, Pod
+from faults.kube.api import Api
+from faults.kube.errors import ClusterError, Request, explained
+
+log = logging.getLogger(__name__)
+
+PROGRAM = Path(__file__).with_name("inside.py")
+PYTHONS = ("python3", "python", "/proc/1/exe")
+_PROTOCOL = "v4.channel.k8s.io"
+_STDIN, _STDOUT, _STDERR, _STATUS = b"\x00", 1, 2, 3
+_KEPT_OUTPUT = 4_096
+_NO_PROGRAM = ("executable file not found", "no such file or directory", "permission denied", "not a directory")
+
+
+class NoPython(NotInjected):
+    """The container has no Python that could act in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One answer of `inside.py`."""
+
+    event: str
+    at_monotonic_ns: int
+    """When it reached us, on our clock."""
+    inside_ns: int
+    """When it was written, on the clock of the container's machine."""
+    values: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Session:
+    """One running command; a thread of its own reads its lines until it ends."""
+
+    lines: list[Line] = field(default_factory=list)
+    ended: str | None = None
+    """None while the connection is open, then why it ended; empty for a good end."""
+    ended_ns: int | None = None
+    """When, CLOCK_MONOTONIC."""
+    stderr: str = ""
+    on_line: Callable[[Line], None] = lambda _line: None
+    go: Callable[[], None] = lambda: None
+    """Let what runs inside begin."""
+    cut: Callable[[], None] = lambda: None
+    """Close the connection; what runs inside goes on."""
+
+    def first(self, event: str) -> Line | None:
+        return next((one for one in self.lines if one.event == event), None)
+
+    def all(self, event: str) -> list[Line]:
+        return [one for one in self.lines if one.event == event]
+
+    async def until(self, reached: Callable[[Session], bool], seconds: float) -> bool:
+        """Wait for a line, the end, or the time; whether it was reached."""
+        deadline = time.monotonic() + seconds
+        while not reached(self):
+            if self.ended is not None or time.monotonic() >= deadline:
+                return reached(self)
+            await asyncio.sleep(0.005)
+        return True
+
+
+class Containers:
+    """Runs `inside.py` in containers."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._python: dict[str, str] = {}
+
+    async def run(self, pod: Pod, words: Sequence[str], seconds: float) -> Session:
+        """Run to the end. Raises `ClusterError`, `NoPython`, or `FaultError` when it does not end in time."""
+        session = await self.start(pod, words)
+        if not await session.until(lambda one: one.ended is not None, seconds):
+            raise FaultError(f"{words[0]} in {pod.name}/{pod.container} did not end within {seconds:g} s")
+        return session
+
+    async def start(
+        self, pod: Pod, words: Sequence[str], on_line: Callable[[Line], None] = lambda _line: None
+    ) -> Session:
+        """Start it, with whichever Python there is; returns when it answers or has ended."""
+        known = self._python.get(pod.container_id)
+        for python in (known,) if known else PYTHONS:
+            session = await asyncio.to_thread(self._open, pod, python, words, on_line)
+            # Told to go only once it has answered, so that nothing is ever done twice while a Python is looked for.
+            await session.until(lambda one: bool(one.lines), self._api.ask_seconds)
+            if session.lines:
+                self._python[pod.container_id] = python
+                session.go()
+                await session.until(lambda one: len(one.lines) > 1, self._api.ask_seconds)
+                return session
+            if session.ended is None:
+                session.cut()
+                raise FaultError(
+                    f"{words[0]} in {pod.name}/{pod.container}: no answer within {self._api.ask_seconds:g} s"
+                )
+            if not _no_program(session):
+                raise FaultError(f"{words[0]} in {pod.name}/{pod.container}: {session.ended} {session.stderr}".strip())
+        raise NoPython(
+            f"container {pod.container} of {pod.name} has no Python ({', '.join(PYTHONS)}), and without one nothing "
+            "can act on its processes from inside; pod_delete needs none"
+        )
+
+    def _open(self, pod: Pod, python: str, words: Sequence[str], on_line: Callable[[Line], None]) -> Session:
+        program = PROGRAM.read_bytes()
+        # Sent over standard input: as an argument it would be part of the address, and so of every log.
+        loader = "import sys; exec(compile(sys.stdin.buffer.read(int(sys.argv[1])), 'inside', 'exec'))"
+        command = [python, "-I", "-S", "-c", loader, str(len(program)), *words]
+        request = Request("create", "pods/exec", pod.namespace, pod.name)
+        socket = self._connect(request, pod, command)
+        session = Session(on_line=on_line, go=lambda: _send(socket, b"\n"), cut=lambda: _cut(socket))
+        _send(socket, program)
+        threading.Thread(target=_read, args=(socket, session), name=f"exec-{pod.name}", daemon=True).start()
+        return session
+
+    def _connect(self, request: Request, pod: Pod, command: Sequence[str]) -> websocket.WebSocket:
+        configuration, _ = self._api.connection()
+        query = [("container", pod.container), ("stdin", "true"), ("stdout", "true"), ("stderr", "true")]
+        query += [("command", word) for word in command]
+        base = configuration.host.rstrip("/").replace("http", "ws", 1)
+        url = f"{base}/api/v1/namespaces/{pod.namespace}/pods/{pod.name}/exec?{urlencode(query)}"
+        socket = websocket.WebSocket(sslopt=_tls(configuration), enable_multithread=True)
+        socket.settimeout(self._api.ask_seconds)
+        headers = [f"{key}: {value}" for key, value in self._api.credentials().items()]
+        try:
+            socket.connect(url, header=headers, subprotocols=[_PROTOCOL])  # type: ignore[no-untyped-call]  # theirs
+        except websocket.WebSocketBadStatusException as error:
+            raise explained(request, error.status_code, error.resp_body or b"", error.resp_headers or {}) from None
+        except (OSError, websocket.WebSocketException) as error:
+            raise ClusterError(f"{request}: the API server cannot be reached ({error})") from None
+        socket.settimeout(None)
+        return socket
+
+
+def _tls(configuration: Any) -> dict[str, Any]:
+    options: dict[str, Any] = {"cert_reqs": ssl.CERT_REQUIRED if configuration.verify_ssl else ssl.CERT_NONE}
+    if configuration.verify_ssl and configuration.ssl_ca_cert:
+        options["ca_certs"] = configuration.ssl_ca_cert
+    if configuration.cert_file:
+        options |= {"certfile": configuration.cert_file, "keyfile": configuration.key_file}
+    if configuration.tls_server_name:
+        options["server_hostname"] = configuration.tls_server_name
+    return options
+
+
+def _send(connection: websocket.WebSocket, content: bytes) -> None:
+    """To its standard input; one that has ended already is found out by its missing answers."""
+    with contextlib.suppress(OSError, websocket.WebSocketException):
+        connection.send_binary(_STDIN + content)
+
+
+def _cut(connection: websocket.WebSocket) -> None:
+    with contextlib.suppress(OSError, websocket.WebSocketException):
+        connection.shutdown()  # type: ignore[no-untyped-call]  # theirs
+
+
+def _read(socket: websocket.WebSocket, session: Session) -> None:
+    """Take what comes until the connection ends; runs in a thread."""
+    rest, status = b"", b""
+    broken = ""
+    try:
+        while True:
+            code, data = socket.recv_data()
+            if code == websocket.ABNF.OPCODE_CLOSE:
+                break
+            channel, content = data[0], data[1:]
+            if channel == _STDOUT:
+                *whole, rest = (rest + content).split(b"\n")
+                for line in whole:
+                    _take(line, session)
+            elif channel == _STDERR:
+                session.stderr = (session.stderr + content.decode(errors="replace"))[-_KEPT_OUTPUT:]
+            elif channel == _STATUS:
+                status += content
+    except (OSError, websocket.WebSocketException) as error:
+        broken = f"the connection broke off ({error})"
+    finally:
+        session.ended_ns = time.monotonic_ns()
+        socket.close()
+        session.ended = _end_of(status) if status else broken or "the connection ended without a status"
+
+
+def _take(line: bytes, session: Session) -> None:
+    try:
+        values = json.loads(line)
+        taken = Line(values.pop("event"), time.monotonic_ns(), values.pop("ns"), values)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return
+    session.lines.append(taken)
+    session.on_line(taken)
+
+
+def _end_of(status: bytes) -> str:
+    """Empty for success; else the server's words."""
+    try:
+        given = json.loads(status)
+    except ValueError:
+        return status.decode(errors="replace")[:300]
+    return "" if given.get("status") == "Success" else str(given.get("message") or "failed")[:300]
+
+
+def _no_program(session: Session) -> bool:
+    """Whether it ended because that Python is not there (or is none)."""
+    words = f"{session.ended or ''} {session.stderr}".lower()
+    started_something_else = session.ended not in (None, "") and not session.lines
+    return any(one in words for one in _NO_PROGRAM) or (started_something_else and "traceback" not in words)

@@ -1,0 +1,43 @@
+"""Whether this machine can carry the node, and if not, why."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+NEEDED_GB = 8
+_PROGRAMS = ("unshare", "chroot", "mount", "apt-get", "dpkg-deb")
+_TRIAL = "mount -t tmpfs tmpfs /mnt && mkdir /mnt/a /mnt/b && mount -t overlay overlay -o lowerdir=/mnt/a:/mnt/b /mnt/b"
+
+
+def reasons_against(cache: Path) -> list[str]:
+    """Each in one line; empty when the node can be built and started here."""
+    if os.uname().sysname != "Linux" or os.geteuid() != 0:
+        return [f"a Kubernetes of our own needs root on Linux (this is uid {os.geteuid()} on {os.uname().sysname})"]
+    lacking = [name for name in _PROGRAMS if shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None]
+    if lacking:
+        return [
+            f"{', '.join(lacking)} not found: the node is made of Debian's packages and needs a Debian-like machine"
+        ]
+    if os.uname().machine not in {"x86_64", "aarch64"}:
+        return [f"no Debian packages are known for {os.uname().machine}"]
+    return [*_namespaces(), *_disk(cache)]
+
+
+def _namespaces() -> list[str]:
+    words = ["unshare", "--mount", "--pid", "--net", "--ipc", "--cgroup", "--fork", "--propagation", "private"]
+    tried = subprocess.run([*words, "sh", "-ec", _TRIAL], capture_output=True, text=True, check=False)
+    if tried.returncode == 0:
+        return []
+    said = tried.stderr.strip().splitlines()
+    return [f"namespaces or overlay mounts are not allowed here ({said[-1] if said else 'no message'})"]
+
+
+def _disk(cache: Path) -> list[str]:
+    if (cache / "bin").exists():
+        return []
+    there = next(place for place in (cache, *cache.parents) if place.exists())
+    free = shutil.disk_usage(there).free / 1e9
+    return [] if free > NEEDED_GB else [f"{there} has {free:.1f} GB free; building takes {NEEDED_GB} GB"]
