@@ -30,6 +30,7 @@ class Package:
 
 PROMETHEUS = Package("prometheus", "prometheus", "usr/bin/prometheus")
 PROMTOOL = Package("promtool", "prometheus", "usr/bin/promtool")
+ALERTMANAGER = Package("prometheus-alertmanager", "prometheus-alertmanager", "usr/bin/prometheus-alertmanager")
 ETCD = Package("etcd", "etcd-server", "usr/bin/etcd")
 NATS = Package("nats-server", "nats-server", "usr/sbin/nats-server")
 

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from monitor.demo.debian import ALERTMANAGER
 from monitor.demo.errors import DemoError
-from monitor.demo.provision import DEFAULT_FOLDER, provision
+from monitor.demo.provision import DEFAULT_FOLDER, program, provision
 from monitor.demo.say import say
 
 
@@ -19,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         tools = provision(arguments.tools, say, etcd=True)
+        alertmanager = program(ALERTMANAGER, arguments.tools, say)
     except DemoError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -27,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("nats-server", tools.nats),
         ("etcd", tools.etcd),
         ("prometheus", tools.prometheus),
+        ("alertmanager", alertmanager),
     ):
         say(f"{name:<12} {path or 'absent'}")
     return 0

@@ -30,8 +30,10 @@ class ScrapeTarget:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def configuration(targets: Sequence[ScrapeTarget]) -> dict[str, Any]:
-    """The content of prometheus.yml: one job for each job name, in the order given."""
+def configuration(
+    targets: Sequence[ScrapeTarget], *, rules: Sequence[Path] = (), alertmanager: str | None = None
+) -> dict[str, Any]:
+    """The content of prometheus.yml: one job for each job name, in the order given; `alertmanager` is host:port."""
     jobs: dict[str, list[dict[str, Any]]] = {}
     for target in targets:
         entry: dict[str, Any] = {"targets": [target.address]}
@@ -39,10 +41,15 @@ def configuration(targets: Sequence[ScrapeTarget]) -> dict[str, Any]:
             entry["labels"] = dict(target.labels)
         jobs.setdefault(target.job, []).append(entry)
     interval = f"{SCRAPE_SECONDS:g}s"
-    return {
+    made: dict[str, Any] = {
         "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
         "scrape_configs": [{"job_name": job, "static_configs": entries} for job, entries in jobs.items()],
     }
+    if rules:
+        made["rule_files"] = [str(one) for one in rules]
+    if alertmanager is not None:
+        made["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
+    return made
 
 
 def document(program: Path, folder: Path, port: int) -> dict[str, Any]:
@@ -63,10 +70,19 @@ def document(program: Path, folder: Path, port: int) -> dict[str, Any]:
 class Prometheus:
     """Starts, waits until it answers queries, stops. Blocks; an async caller uses a thread."""
 
-    def __init__(self, program: Path, targets: Sequence[ScrapeTarget], folder: Path, report: Report) -> None:
+    def __init__(
+        self,
+        program: Path,
+        targets: Sequence[ScrapeTarget],
+        folder: Path,
+        report: Report,
+        *,
+        rules: Sequence[Path] = (),
+        alertmanager: str | None = None,
+    ) -> None:
         (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
-        self._targets = targets
+        self._configuration = configuration(targets, rules=rules, alertmanager=alertmanager)
         self._folder = folder
         self._report = report
         self._supervised = Supervised(document(program, folder, port), folder, report)
@@ -80,7 +96,7 @@ class Prometheus:
     def start(self, timeout_seconds: float = 60.0) -> None:
         """Start it and wait until it answers. Raises `DemoError` and leaves nothing when it does not."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(configuration(self._targets), sort_keys=False)
+        text = yaml.safe_dump(self._configuration, sort_keys=False)
         (self._folder / "prometheus.yml").write_text(text, encoding="utf-8")
         self._report(f"starting Prometheus at {self.url}")
         try:

@@ -72,6 +72,12 @@ def _alone(folder: Path, report: Report) -> Iterator[None]:
         yield
 
 
+def program(wanted: Package, folder: Path, report: Report) -> Path:
+    """Find or install one more of Debian's programs. Raises `DemoError`."""
+    with _alone(folder, report):
+        return _program(wanted, folder, report)
+
+
 def _program(wanted: Package, folder: Path, report: Report) -> Path:
     debian = folder / "debian"
     return find_program(wanted, debian) or fetch_program(wanted, debian, report)
