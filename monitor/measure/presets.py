@@ -78,6 +78,8 @@ class Beside:
     """What every worker has from its first moment on and what only a restart makes smaller."""
     worker_id: str = "worker_id"
     """Label that tells workers of one target apart, if there is one."""
+    apart: bool = False
+    """Who counts the requests is no worker, though it may have the same metrics."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -143,6 +145,7 @@ DYNAMO = Preset(
             "sglang:token_usage",
         ),
         workers=("dynamo_component_uptime_seconds", "dynamo_component_requests_total"),
+        apart=True,
     ),
     blind="the frontend does not count answers 503 (model not ready), 404 and 400, nor connections refused",
 )

@@ -82,7 +82,9 @@ def with_figures(
     refused = {k: n for k, n in report.errors.items() if re.fullmatch(preset.finished.rejected, k)}
     if totals["rejections"] is None and refused:
         totals["rejections"] = sum(refused.values())
-    workers = workers_of(samples.named(beside.workers), up, beside.worker_id, span=span, hole=hole)
+    fronts = {s.target for s in series if s.name in preset.finished.names} if beside.apart else set()
+    living = [s for s in samples.named(beside.workers) if s.target not in fronts]
+    workers = workers_of(living, up, beside.worker_id, span=span, hole=hole)
     figures = ServerFigures(
         **totals,
         migrations_by={k: n for k, n in (split["migrations"] or {}).items() if k and n},

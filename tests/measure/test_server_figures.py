@@ -185,6 +185,11 @@ def test_workers_that_live_on_make_no_event() -> None:
     assert (found.workers_before, found.workers_after, found.worker_events) == (2, 2, ())
 
 
+def test_a_frontend_is_no_worker_though_it_has_the_same_metric() -> None:
+    found = figures(good(steady(), instance=FRONT), uptime(ticking(0), "f", FRONT), uptime(ticking(0)))
+    assert (found.workers_before, found.workers_after) == (1, 1)
+
+
 def test_a_killed_worker_and_the_one_that_took_its_place() -> None:
     scraped = up([0.0 if 14 <= i < 17 else 1.0 for i in range(31)], instance=WORKER)
     assert events(uptime(ticking(0, 14)), uptime(ticking(17), "b"), scraped=[scraped]) == [
