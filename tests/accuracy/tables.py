@@ -51,42 +51,21 @@ def _short_row(name: str, touched: Sequence[Compared]) -> list[str]:
     ]
 
 
+_COLUMNS = (
+    *("n", "touched", "true s", "measured s", "impact p50/p99/max", "recovery p50/p99/max", "within"),
+    *("failed true = counted", "slow true = counted", "in traces true = counted", "verdicts"),
+)
+
+
 def _accuracy_table(result: Result) -> str:
-    head = [
-        "kind",
-        "n",
-        "touched",
-        "true s",
-        "measured s",
-        "impact p50/p99/max",
-        "recovery p50/p99/max",
-        "within",
-        "failed true = counted",
-        "slow true = counted",
-        "in traces true = counted",
-        "verdicts",
-    ]
     rows = [_accuracy_row(k.name, [o for o in result.outages if o.kind == k.name]) for k in KINDS]
-    return _markdown(head, [*rows, _accuracy_row("all", result.outages)])
+    return _markdown(["kind", *_COLUMNS], [*rows, _accuracy_row("all", result.outages)])
 
 
 def _rate_table(result: Result) -> str:
-    head = [
-        "rate",
-        "n",
-        "touched",
-        "true s",
-        "measured s",
-        "impact p50/p99/max",
-        "recovery p50/p99/max",
-        "within",
-        "failed true = counted",
-        "slow true = counted",
-        "in traces true = counted",
-        "verdicts",
-    ]
     rates = sorted({o.rate for o in result.outages})
-    return _markdown(head, [_accuracy_row(f"{r:g}/s", [o for o in result.outages if o.rate == r]) for r in rates])
+    rows = [_accuracy_row(f"{r:g}/s", [o for o in result.outages if o.rate == r]) for r in rates]
+    return _markdown(["rate", *_COLUMNS], rows)
 
 
 def _accuracy_row(name: str, all_of: Sequence[Compared]) -> list[str]:
