@@ -21,6 +21,7 @@ from monitor.incidents import IncidentWatch
 from monitor.ingest import Ingest
 from monitor.measure.server import ServerWitness
 from monitor.model import Phase, Run
+from monitor.notify.notifier import Notifier
 from monitor.run.engine import Engine, Request, RunRefused
 from monitor.run.guard import ProbeView, Refusal, Rule
 from monitor.run.life import CLOCK_STEP_NS, Parts
@@ -59,8 +60,10 @@ class Service:
             trace_ratios={p.name: p.trace_sample_ratio for p in settings.probes},
             objectives={name: entry.objectives.limits() for name, entry in self.entries.items()},
             good_ratio=settings.slo.good_ratio,
+            receivers=[one.name for one in settings.notify],
         )
         self.tracer = RunTracer()
+        self.notifier = Notifier(settings.notify, self.metrics.notified)
         self.ingest = Ingest(self.store, self.metrics, self.clock)
         self.target: Target | None = make_target(settings)
         self.server = self._make_server()
@@ -94,6 +97,7 @@ class Service:
         Raises StoreError when results cannot be kept, OSError when the receiver cannot listen.
         """
         await self.ingest.start()
+        self.notifier.start()
         self.watch = IncidentWatch(await asyncio.to_thread(self.store.open_incident))
         controls = [name for name, entry in self.entries.items() if entry.fault.kind == "none"]
         self.figures = await asyncio.to_thread(ServiceFigures.restored, self.store, controls)
@@ -131,6 +135,7 @@ class Service:
         if self.target is not None:
             await self.target.close()
         self.metrics.shutdown()
+        await self.notifier.stop()
         self.tracer.shutdown()
         self.store.close()
 
@@ -240,6 +245,7 @@ class Service:
         self.figures.take_run(run)
         if run.phase is Phase.FINISHED:
             self.tracer.export(run)
+            self.notifier.finished(run)
 
     def _run_refused(self, run: Run, refused: Refusal) -> None:
         log.info("run %s %s refused: %s", run.id, run.fault_name, refused.reason)

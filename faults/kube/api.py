@@ -12,16 +12,18 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
 import urllib3
-from kubernetes import client, config
-from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 
 from faults.base import FaultError
 from faults.kube.errors import ClusterError, Request, explained, unanswered
+
+if TYPE_CHECKING:
+    # A second and 60 MB, for those who have a cluster: imported where it is used.
+    from kubernetes import client
 
 ASK_SECONDS = 5.0
 PAUSES = (0.2, 0.5, 1.0)
@@ -129,6 +131,9 @@ class Api:
 
     def connection(self) -> tuple[client.Configuration, urllib3.PoolManager]:
         """Raises `FaultError` when the configuration names no cluster that can be."""
+        from kubernetes import client  # noqa: PLC0415 - see above
+        from kubernetes.config.config_exception import ConfigException  # noqa: PLC0415
+
         if self._configuration is None or self._pool is None:
             configuration = client.Configuration()
             try:
@@ -142,6 +147,8 @@ class Api:
         return self._configuration, self._pool
 
     def _load(self, configuration: client.Configuration) -> None:
+        from kubernetes import config  # noqa: PLC0415 - see above
+
         named = self._kubeconfig is not None or bool(os.environ.get("KUBECONFIG"))
         if not named and self._context is None and (SERVICE_ACCOUNT / "token").exists():
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # theirs

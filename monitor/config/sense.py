@@ -223,6 +223,16 @@ def _listen(scene: Scene) -> Iterator[Finding]:
             yield from _variable(scene, variable, (name, "token_env"))
 
 
+def _notify(scene: Scene) -> Iterator[Finding]:
+    specs = scene.settings.notify
+    yield from _twice("notify", [spec.name for spec in specs])
+    for index, spec in enumerate(specs):
+        for field in ("url_env", "token_env"):
+            variable = getattr(spec, field)
+            if variable is not None:
+                yield from _variable(scene, variable, ("notify", index, field))
+
+
 def _prometheus(scene: Scene) -> Iterator[Finding]:
     if scene.settings.prometheus is not None:
         yield from prometheus_findings(scene.settings.prometheus)
@@ -262,5 +272,6 @@ CHECKS: tuple[Callable[[Scene], Iterator[Finding]], ...] = (
     _run,
     _prometheus,
     _listen,
+    _notify,
     _store,
 )

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from faults.catalogue import builtin
 from faults.entry import ConfiguredEntry
+from monitor.config.notify import NotifySpec
 from monitor.config.section import Section
 from monitor.config.targets import TargetSpec
 from probes.spec import EndpointSpec, HttpUrl, Name, ProbeSpec
@@ -251,6 +252,7 @@ class Settings(BaseSettings):
         description="Further catalogue entries, and objectives for built-in ones by the same name.",
     )
     schedules: tuple[ScheduleSpec, ...] = Field(default=(), description="When which faults run.")
+    notify: tuple[NotifySpec, ...] = Field(default=(), description="Who is told how runs ended.")
     guard: GuardSpec = Field(default=GuardSpec(), description="Rules that may refuse a run.")
     run: RunSpec = Field(default=RunSpec(), description="How a run is measured.")
     slo: SloSpec = Field(default=SloSpec(), description="What users are promised over weeks.")

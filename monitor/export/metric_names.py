@@ -152,6 +152,9 @@ OTLP_FORWARD_DROPPED = _counter(
     "otlp_forward_dropped_total",
     "Spans and log records that were not forwarded: the queue was full, or refused upstream.",
 )
+NOTIFICATIONS = _counter(
+    "notifications_total", "Notifications of finished runs, by what became of them.", "receiver", "result"
+)
 BUILD_INFO = _gauge("build_info", "Always 1.", "version", "deployment")
 
 METRICS: tuple[MetricSpec, ...] = (
@@ -160,7 +163,7 @@ METRICS: tuple[MetricSpec, ...] = (
     *(FAULT_DEADLINE, FAULT_VERDICT, FAULT_LIMIT, REVERTS_STUCK, SLO_OBJECTIVE, STORE_PENDING),
     *(SCHEDULE_NEXT, SCHEDULE_SKIPPED, INCIDENTS, INCIDENT_SECONDS, INCIDENT_ACTIVE, STOPPED, LEADER),
     *(CONTROL_RUNS, COMPARISONS, SOURCE_ERRORS),
-    *(STORE_ERRORS, STORE_DROPPED, SOURCE_UP, BUILD_INFO),
+    *(STORE_ERRORS, STORE_DROPPED, SOURCE_UP, NOTIFICATIONS, BUILD_INFO),
     *(OTLP_SPANS, OTLP_LOGS, OTLP_REFUSED, OTLP_ODD, OTLP_FORWARD_DROPPED),
 )
 

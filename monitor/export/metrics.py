@@ -55,6 +55,7 @@ class Metrics:
         trace_ratios: Mapping[str, float] | None = None,
         objectives: Mapping[str, Mapping[str, float]] | None = None,
         good_ratio: float | None = None,
+        receivers: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
     ) -> None:
         registry = CollectorRegistry(auto_describe=False)
@@ -72,7 +73,9 @@ class Metrics:
         components = dict(faults) if isinstance(faults, Mapping) else dict.fromkeys(faults, "")
         self._exemplars = Exemplars(trace_ratios or {})
         self._collector = ZeroedCollector(registry, zeros.histograms(probes, components), self._exemplars)
-        self._start(deployment, zeros.label_sets(probes, components, schedules, sources))
+        self._start(
+            deployment, [*zeros.label_sets(probes, components, schedules, sources), *zeros.notifications(receivers)]
+        )
         self._tell_limits(objectives or {}, good_ratio)
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
@@ -203,6 +206,10 @@ class Metrics:
     def set_stuck(self, count: int) -> None:
         """How many runs are over and wait to be put back."""
         self._set(names.REVERTS_STUCK, count)
+
+    def notified(self, receiver: str, result: str) -> None:
+        """What became of a notification; `result` is from a closed list."""
+        self._add(names.NOTIFICATIONS, 1, receiver=receiver, result=result)
 
     def set_stopped(self, stopped: bool) -> None:
         self._set(names.STOPPED, int(stopped))

@@ -10,6 +10,7 @@ from monitor.measure.compare import PAIRS, STATUSES
 from monitor.measure.controls import ControlResult
 from monitor.measure.prometheus import Trouble
 from monitor.model import Phase, Verdict
+from monitor.notify.notifier import Result
 from monitor.run.guard import Rule
 from monitor.trace.refusal import Oddity, Reason
 
@@ -35,6 +36,13 @@ def label_sets(
         yield names.SCHEDULE_NEXT, {"schedule": schedule}
         for rule in Rule:
             yield names.SCHEDULE_SKIPPED, {"schedule": schedule, "reason": rule.value}
+
+
+def notifications(receivers: Sequence[str]) -> Iterator[LabelSet]:
+    """Of those who are told how runs ended."""
+    for receiver in receivers:
+        for result in Result:
+            yield names.NOTIFICATIONS, {"receiver": receiver, "result": result.value}
 
 
 def _otlp() -> Iterator[LabelSet]:

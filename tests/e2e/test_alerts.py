@@ -86,7 +86,7 @@ def test_a_kill_within_its_objective_calls_nobody_and_one_beyond_it_does(
 
             planned = monitor.inject("worker")["id"]
             wait_for("our own alert to fire", lambda: "ErrorsSeen" in firing(prometheus.url), 60)
-            assert "AftershockFaultActive" in firing(prometheus.url)
+            wait_for("the alert that holds it back", lambda: "AftershockFaultActive" in firing(prometheus.url), 10)
             run = monitor.finished(planned)
             assert run["verdict"] == "recovered", run["reason"]
             assert client_of(run)["failed_requests"] >= 5

@@ -67,7 +67,8 @@ def alertmanager(program: Path, folder: Path, url: str, inhibition: Mapping[str,
         "route": {
             "receiver": "people",
             "group_by": ["alertname"],
-            "group_wait": "0s",
+            # As in every real one: the alert that inhibits may come a scrape later than the one that it holds back.
+            "group_wait": "5s",
             "group_interval": "1s",
             "routes": [{"matchers": ['severity="info"'], "receiver": "nobody"}],
         },

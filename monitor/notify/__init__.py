@@ -1,0 +1,1 @@
+"""Telling people how runs ended, where they look anyway: a webhook, Slack, an Alertmanager."""
