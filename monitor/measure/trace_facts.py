@@ -103,9 +103,14 @@ class Instances:
         service = self.service.get(instance)
         return f"{service} {instance}" if service else instance
 
-    def place(self, instance: str) -> Place:
-        """What the instance does."""
-        return Place.PREFILL if self.component.get(instance) == "prefill" else Place.DECODE
+    def place(self, instance: str, *, first_of_two: bool) -> Place:
+        """What the instance does.
+
+        One that was killed before it had sent any span is known by its turn: where prefill is apart it comes first.
+        """
+        component = self.component.get(instance)
+        prefill = first_of_two if component is None else component == "prefill"
+        return Place.PREFILL if prefill else Place.DECODE
 
 
 def usual_routes(good: Iterable[Trace]) -> int:
@@ -114,8 +119,8 @@ def usual_routes(good: Iterable[Trace]) -> int:
     return counts.most_common(1)[0][0] if counts else 1
 
 
-def died(trace: Trace, instances: Instances) -> tuple[Place, str]:
-    """Where a request that failed for the client ended, and on which instance ('' when on none)."""
+def died(trace: Trace, instances: Instances, usual: int) -> tuple[Place, str]:
+    """Where a request that failed for the client ended, and on which instance ('' when on none); see `usual_routes`."""
     if trace.root is None:
         # Its children arrived and it did not: it was in the memory of a frontend that is gone.
         return Place.FRONTEND, ""
@@ -123,12 +128,13 @@ def died(trace: Trace, instances: Instances) -> tuple[Place, str]:
         return (Place.FRONTEND if trace.root.name == FRONTEND_SPAN else Place.UNKNOWN), ""
     chosen = trace.routes[-1]
     instance = chosen.target
+    place = instances.place(instance, first_of_two=len(trace.routes) < usual)
     on_it = next((s for s in trace.work if s.instance == instance), None)
     if on_it is not None:
         settled = trace.called_success and on_it.status != STATUS_ERROR
-        return (Place.UNKNOWN if settled else instances.place(instance)), instance
+        return (Place.UNKNOWN if settled else place), instance
     if trace.root.output_tokens or not _unreached(trace, chosen):
-        return instances.place(instance), instance
+        return place, instance
     return Place.ROUTE, instance
 
 

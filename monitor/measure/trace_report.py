@@ -47,7 +47,7 @@ def explained(
     instances = Instances.of(s.trace for s in asked if s.trace is not None)
     usual = usual_routes(s.trace for s in asked if s.good and s.trace is not None)
     migrated = [s for s, t in traced if len(t.routes) > usual]
-    deaths = [died(t, instances) for s, t in traced if s.failed]
+    deaths = [died(t, instances, usual) for s, t in traced if s.failed]
     places = Counter(place.value for place, _ in deaths)
     where = Counter(instances.name(instance) for _, instance in deaths if instance)
     text = f"\u00b1{seconds(interval_ns):.2g} s (starts of requests; the spans' clock is finer)"

@@ -203,6 +203,27 @@ def test_two_routes_are_usual_where_prefill_is_apart() -> None:
     assert report.died_on == {DEAD: 10, f"frontend-0 {PREFILL}": 10}
 
 
+def test_an_instance_that_never_sent_a_span_is_known_by_its_turn() -> None:
+    """A worker that is killed before its first batch leaves nothing but the frontend's word that it was chosen."""
+
+    def disagg(record: Record) -> Spans:
+        prefill = [route(record, PREFILL), work(record, PREFILL, "prefill")]
+        if record.outcome is Outcome.GOOD:
+            return [http(record), *prefill, route(record, ALIVE, 10 * MS), work(record, ALIVE)]
+        failed = http(record, status=2, completed="error", error="Stream ended", output_tokens=0)
+        first = record.start_ns < at(1)
+        return [failed, route(record, DEAD)] if first else [failed, *prefill, route(record, DEAD, 10 * MS)]
+
+    assert judge(requests(outage(0, 2), latency=500 * MS), disagg).died_in == {"decode": 10, "prefill": 10}
+
+    def agg(record: Record) -> Spans:
+        if record.outcome is Outcome.GOOD:
+            return [http(record), route(record, ALIVE), work(record, ALIVE)]
+        return [http(record, status=2, completed="error", error="Stream ended", output_tokens=0), route(record, DEAD)]
+
+    assert judge(requests(outage(0, 2), latency=500 * MS), agg).died_in == {"decode": 20}
+
+
 def frontend_killed(record: Record) -> Spans:
     if record.error is ErrorClass.CONNECTION_REFUSED:
         return []
