@@ -228,7 +228,8 @@ def _series(entry: Any, earliest: int, latest: int) -> Series:
 
 def _network_trouble(who: str, error: OSError, timeout: float) -> PrometheusTrouble:
     kind = type(error).__name__
-    if "Timeout" in kind:
+    # A body that stops coming is a ConnectionError to requests, with urllib3's ReadTimeoutError in its text.
+    if "Timeout" in kind or "timed out" in str(error):
         return PrometheusTrouble(f"{who} did not answer within {timeout:g} s", Trouble.TIMEOUT)
     if "refused" in str(error):
         return PrometheusTrouble(f"{who} refused the connection: is it running?", Trouble.UNREACHABLE)

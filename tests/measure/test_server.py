@@ -366,6 +366,14 @@ def test_a_slow_prometheus_is_given_up_in_time(drip: bool) -> None:
     assert "did not answer within 0.5 s" in report.reason
 
 
+def test_a_body_that_stops_coming_is_a_timeout_whoever_notices_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine the socket's timeout comes before our own, in other words."""
+    monkeypatch.setattr("monitor.measure.prometheus.asyncio.wait_for", lambda future, _seconds: future)
+    report, troubles = asyncio.run(_asked(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", hang=True, patience=0.3))
+    assert troubles == [Trouble.TIMEOUT]
+    assert "did not answer within 0.3 s" in report.reason
+
+
 async def _asked(
     answer: bytes, *, hang: bool = False, drip: bool = False, patience: float = 5.0
 ) -> tuple[WitnessReport, list[Trouble]]:
