@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from monitor.api import page, routes
+from monitor.api import page, reports, routes
 from monitor.api.face import ServiceFace
 from monitor.api.problems import TOKEN
 from monitor.catalogue import BadChange, UnknownFault
@@ -41,6 +41,7 @@ def make_app(service: ServiceFace) -> FastAPI:
     app.include_router(routes.health)
     app.include_router(routes.metrics, responses=guarded)
     app.include_router(routes.api, prefix="/api/v1", responses=guarded)
+    app.include_router(reports.router, prefix="/api/v1", responses=guarded)
     app.include_router(page.router)
     _handle_errors(app)
     return app

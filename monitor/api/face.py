@@ -7,26 +7,12 @@ from typing import Any, Protocol
 
 from faults.entry import FaultEntry
 from monitor.config.settings import Settings
-from monitor.model import Incident, Run
+from monitor.report.source import Source
 from monitor.run.engine import Engine
 
 
-class RunReader(Protocol):
-    """The part of the store that pages read."""
-
-    def run(self, run_id_or_prefix: str) -> Run | None: ...
-
-    def runs(
-        self,
-        *,
-        limit: int = 50,
-        offset: int = 0,
-        fault: str | None = None,
-        verdict: str | None = None,
-        since_ns: int | None = None,
-    ) -> tuple[list[Run], int]: ...
-
-    def incidents(self, limit: int = 50) -> list[Incident]: ...
+class RunReader(Source, Protocol):
+    """The part of the store that pages and reports read."""
 
 
 class ServiceFace(Protocol):

@@ -16,6 +16,7 @@ from monitor.cli.context import Url, plain_group
 from monitor.cli.demo import demo
 from monitor.cli.errors import FAILED, INTERRUPTED, CliError, ConfigMistakes
 from monitor.cli.render import complain, say
+from monitor.cli.report import report
 
 ABOUT = """Keep real load on an LLM deployment, break it, and measure how long users were hurt.
 
@@ -57,6 +58,7 @@ app.command("recover", short_help="Put back what a run broke.")(running.recover)
 app.command("stop", short_help="Emergency stop: put back all, refuse new runs.")(running.stop)
 app.command("resume", short_help="Release the emergency stop.")(running.resume)
 app.add_typer(running.runs, name="runs")
+app.command("report", short_help="Write a report on a run or on a period.")(report)
 app.add_typer(catalogue.group, name="faults")
 app.command("schedules", short_help="Show what will be broken when.")(serving.schedules)
 app.add_typer(grafana.dashboards, name="dashboards")

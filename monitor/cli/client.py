@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from monitor.cli.errors import ApiError, BadUsage, Refused, Unreachable
 from monitor.model import Run
+from monitor.report.model import RunReport, SoakReport
+
+M = TypeVar("M", bound=BaseModel)
 
 QUICK_SECONDS = 15.0
+REPORT_SECONDS = 120.0
 REVERT_SECONDS = 90.0
 """Stop and recover answer only when everything is put back, with retries."""
 
@@ -68,6 +72,17 @@ class Client:
     def run(self, run_id: str) -> Run:
         """One run, by id or unique prefix."""
         return self._run(self._ask("GET", f"/api/v1/runs/{_segment(run_id)}"))
+
+    def run_report(self, run_id: str) -> RunReport:
+        """One run with the requests around it."""
+        body = self._ask("GET", f"/api/v1/runs/{_segment(run_id)}/report", seconds=REPORT_SECONDS)
+        return self._read(RunReport, body)
+
+    def period_report(self, since_ns: int | None, until_ns: int | None, fault: str | None) -> SoakReport:
+        """A period with all its runs; without a begin everything, without an end until now."""
+        wanted = {"since_ns": since_ns, "until_ns": until_ns, "fault": fault}
+        params = {key: str(value) for key, value in wanted.items() if value is not None}
+        return self._read(SoakReport, self._ask("GET", "/api/v1/report", params=params, seconds=REPORT_SECONDS))
 
     # --- acting -----------------------------------------------------------------------------
 
@@ -127,8 +142,11 @@ class Client:
         raise kind(response.status_code, detail, body)
 
     def _run(self, body: dict[str, Any]) -> Run:
+        return self._read(Run, body)
+
+    def _read(self, model: type[M], body: dict[str, Any]) -> M:
         try:
-            return Run.model_validate(body)
+            return model.model_validate(body)
         except ValidationError as error:
             text = f"the service at {self.url} is of another version: its answer is not understood"
             raise ApiError(200, text, body) from error

@@ -61,6 +61,7 @@ def _demo(options: Options, folder: Path, screen: Screen) -> int:
         result = _write(folder, options, runs)
         show_results(screen.console, runs)
         screen.say(f"as JSON       {result}")
+        screen.say(f"report        {service.write_report(folder / 'report.html')}")
         screen.say(f"page          {service.url}/")
         screen.say(f"API           {service.url}/docs")
         screen.say(f"try           uv run aftershock --url {service.url} runs show {runs[-1].id}")

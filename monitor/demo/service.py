@@ -79,6 +79,13 @@ class Service:
         answer.raise_for_status()
         return Run.model_validate(answer.json())
 
+    def write_report(self, path: Path) -> Path:
+        """All runs so far in one HTML file, as `aftershock report --all` makes it."""
+        answer = self._http.get("/api/v1/report", params={"format": "html"})
+        answer.raise_for_status()
+        path.write_text(answer.text, encoding="utf-8")
+        return path
+
     def status(self) -> dict[str, Any]:
         """The service at a glance."""
         found: dict[str, Any] = self._http.get("/api/v1/status").json()

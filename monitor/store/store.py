@@ -10,9 +10,10 @@ from sqlalchemy import Connection, text
 
 from monitor.measure.columns import Columns
 from monitor.model import Incident, Run
-from monitor.store import records, retention, runs
+from monitor.store import history, records, retention, runs
 from monitor.store.database import Database
 from monitor.store.errors import StoreError
+from monitor.store.history import Minute
 from probes.record import Gap, Record, SegmentClosed
 
 
@@ -98,6 +99,23 @@ class Store:
         """Segments that ended at or after the instant."""
         with self._read() as connection:
             return records.select_segments(connection, since_ns)
+
+    # --- what is left of older days ---------------------------------------------------------
+
+    def minutes(self, start_ns: int, end_ns: int) -> list[Minute]:
+        """Folded good requests, one row a minute and probe."""
+        with self._read() as connection:
+            return history.select_minutes(connection, start_ns, end_ns)
+
+    def folded_until(self) -> int | None:
+        """Good requests that started before this instant are folded."""
+        with self._read() as connection:
+            return history.folded_until(connection)
+
+    def oldest_ns(self) -> int | None:
+        """The first instant that anything is known of."""
+        with self._read() as connection:
+            return history.oldest_ns(connection)
 
     # --- flags and incidents ----------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from faults.none import NoFault
 from monitor.api.app import make_app
 from monitor.clock import SystemClock
 from monitor.config.settings import GuardSpec, RunSpec, Settings
+from monitor.measure.columns import Columns
 from monitor.model import Run
 from monitor.run.engine import Engine
 from monitor.run.guard import ProbeView
@@ -36,6 +37,27 @@ class Reader(FakeStore):
 
     def incidents(self, limit: int = 50) -> list[Any]:
         return []
+
+    def columns(self, start_ns: int, end_ns: int) -> Columns:
+        return Columns.empty()
+
+    def records(self, start_ns: int, end_ns: int, **_: Any) -> list[Any]:
+        return []
+
+    def gaps(self, start_ns: int, end_ns: int) -> list[Any]:
+        return []
+
+    def segments(self, since_ns: int) -> list[Any]:
+        return []
+
+    def minutes(self, start_ns: int, end_ns: int) -> list[Any]:
+        return []
+
+    def folded_until(self) -> None:
+        return None
+
+    def oldest_ns(self) -> None:
+        return None
 
 
 class Face:
