@@ -60,6 +60,9 @@ class Forwarder:
         self._idle = asyncio.Event()
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
+        self._sending: Parcel | None = None
+        self._overtaken = False
+        """What is being sent had to leave the queue meanwhile; whether it is lost is not known yet."""
 
     @property
     def waiting(self) -> int:
@@ -78,6 +81,9 @@ class Forwarder:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if self._sending is not None and self._overtaken:
+            self._dropped(self._sending.count)
+        self._sending = None
         while self._queue:
             self._drop_oldest()
 
@@ -99,7 +105,11 @@ class Forwarder:
         return parcel
 
     def _drop_oldest(self) -> None:
-        self._dropped(self._take_oldest().count)
+        parcel = self._take_oldest()
+        if parcel is self._sending:
+            self._overtaken = True
+        else:
+            self._dropped(parcel.count)
 
     async def _send_on(self) -> None:
         async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS, follow_redirects=False) as client:
@@ -110,9 +120,13 @@ class Forwarder:
                     self._wake.clear()
                     await self._wake.wait()
                 # It stays in the queue while it is sent, where it is counted, and may be dropped as the oldest.
-                parcel = self._queue[0]
+                parcel = self._sending = self._queue[0]
+                self._overtaken = False
                 done = await self._send(client, parcel)
-                if done and self._queue and self._queue[0] is parcel:
+                self._sending = None
+                if self._overtaken and not done:
+                    self._dropped(parcel.count)
+                elif done and not self._overtaken:
                     self._take_oldest()
                 if done:
                     pause = self._pause

@@ -131,6 +131,37 @@ def test_a_collector_that_is_away_costs_the_oldest() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(("answer", "dropped"), [(200, 0), (503, 10)])
+def test_what_is_dropped_while_it_is_sent_is_counted_once_it_is_known_to_be_lost(answer: int, dropped: int) -> None:
+    async def scenario() -> None:
+        go = asyncio.Event()
+        asked: list[bytes] = []
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            asked.append(await reader.readexactly(1))
+            await go.wait()
+            code = answer if len(asked) == 1 else 200
+            writer.write(f"HTTP/1.1 {code} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        counted = Counted()
+        sender = forwarder(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", counted, queue_spans=20)
+        sender.start()
+        sender.put(Parcel("traces", b"1", gzip=False, count=10))
+        await until(lambda: asked == [b"1"], "the first is on its way", seconds=10)
+        sender.put(Parcel("traces", b"2", gzip=False, count=15))
+        assert (counted.dropped, sender.waiting) == (0, 15), "the first had to go, and may have arrived"
+        go.set()
+        await until(lambda: not sender.waiting, "the second is sent", seconds=10)
+        await sender.stop()
+        server.close()
+        assert (counted.dropped, asked) == (dropped, [b"1", b"2"])
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(("codes", "arrived", "dropped"), [((503, 429, 502), 1, 0), ((400,), 0, 5)])
 def test_trouble_is_tried_again_and_refusal_is_not(codes: tuple[int, ...], arrived: int, dropped: int) -> None:
     async def scenario() -> None:
