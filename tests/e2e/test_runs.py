@@ -133,12 +133,21 @@ def test_three_witnesses_of_kill_stall_frontend_and_etcd(
         assert server_of(frontend)["reason"]
         assert any(f"{refused} refused connections left no trace" in n for n in trace_of(frontend)["notes"])
 
+        killed = finished("frontend_kill")
+        assert killed["verdict"] == "recovered", killed["reason"]
+        cut = client_of(killed)["failed_requests"] - client_of(killed)["errors"].get("connection_refused", 0)
+        assert cut >= 1, "streams were cut with the frontend"
+        assert server_of(killed)["status"] == "inconclusive"
+        # Its spans went with it: what was in flight is an orphan, or nothing at all.
+        trace = trace_of(killed)
+        assert trace["died_in"].get("frontend", 0) + trace["lost_requests"] >= 1, trace
+
         etcd = finished("etcd_stall", duration_seconds=12)
         assert etcd["verdict"] == "recovered", etcd["reason"]
         assert client_of(etcd)["failed_requests"] >= 10, "Dynamo's processes end when they lose their leases"
 
         listed = json.loads(monitor.cli("runs", "ls", "--json").stdout)
-        assert [r["verdict"] for r in listed["runs"]] == ["recovered"] * 4 + ["no_impact"]
+        assert [r["verdict"] for r in listed["runs"]] == ["recovered"] * 5 + ["no_impact"]
         page = monitor.get("/metrics").text
         assert 'aftershock_fault_runs_total{fault="worker",verdict="recovered"} 1.0' in page
         assert 'aftershock_fault_active{component="worker",fault="worker"} 0.0' in page
