@@ -59,9 +59,10 @@ accuracy: tools  ## is the client witness right? 20 minutes, every outage in .da
 bench: tools  ## figures; asserts nothing
 	@for file in tests/bench/bench_*.py; do echo "== $$file"; $(BIN)/python -m "tests.bench.$$(basename "$$file" .py)"; done
 
-docs: setup  ## renew what is made from the code: tables of the documents, JSON of the dashboards
-	$(BIN)/python -m monitor.docs README.md docs/*.md
+docs: setup  ## renew what is made from the code: tables of the documents, JSON of the dashboards, schema and rights of the chart
+	$(BIN)/python -m monitor.docs README.md helm/aftershock/README.md docs/*.md
 	$(BIN)/python -m dashboards.build
+	$(BIN)/python -m monitor.chart.build
 
 pins: setup  ## renew the pinned list of ai-dynamo's environment
 	PATH="$(CURDIR)/.tools/uv/bin:$$PATH" uv pip compile --quiet --upgrade --universal --python-version 3.11 \

@@ -15,6 +15,7 @@ from dashboards.rules.build import alerts, inhibition
 from dashboards.rules.build import text_of as rules_text
 from dashboards.rules.facts import Facts
 from faults.catalogue import builtin
+from monitor.chart.build import values_table
 from monitor.config.settings import Settings
 from monitor.export.metric_names import METRICS
 
@@ -148,6 +149,7 @@ SECTIONS = {
     "kinds": kinds_table,
     "settings": settings_table,
     "metrics": metrics_table,
+    "values": values_table,
 }
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from probes.models import LISTED
 from probes.plugin.config import VARIABLE, PluginConfig
 from probes.spec import EndpointSpec, ProbeSpec
 
@@ -75,7 +76,14 @@ def arguments(spec: ProbeSpec, endpoint: EndpointSpec, paths: SegmentPaths, toke
     if spec.ignore_eos:
         extra["ignore_eos"] = True
     command = [sys.executable, "-m", "aiperf", "profile"]
-    command += ["--model", endpoint.model, "--url", endpoint.url, "--endpoint-type", f"aftershock_{spec.endpoint}"]
+    command += [
+        "--model",
+        endpoint.model or LISTED,
+        "--url",
+        endpoint.url,
+        "--endpoint-type",
+        f"aftershock_{spec.endpoint}",
+    ]
     command += ["--request-rate", repr(spec.request_rate), "--arrival-pattern", "constant"]
     command += ["--benchmark-duration", str(LIFETIME_SECONDS)]
     command += ["--benchmark-grace-period", repr(spec.request_timeout_seconds + 5.0)]
@@ -93,7 +101,7 @@ def arguments(spec: ProbeSpec, endpoint: EndpointSpec, paths: SegmentPaths, toke
         command.append("--streaming")
     if extra:
         command += ["--extra-inputs", json.dumps(extra)]
-    return command
+    return command if endpoint.model else [sys.executable, "-m", "probes.models", endpoint.url, *command]
 
 
 def environment(

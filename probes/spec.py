@@ -90,5 +90,7 @@ class EndpointSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: HttpUrl = Field(description="Base address of the OpenAI-compatible server, without /v1.")
-    model: str = Field(min_length=1, description="Model name to ask for.")
+    model: str | None = Field(
+        default=None, min_length=1, description="Model name to ask for; by default the only one that /v1/models lists."
+    )
     api_key_env: str | None = Field(default=None, description="Environment variable that holds the API key.")

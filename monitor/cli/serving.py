@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +26,8 @@ def serve(config: NeededConfig) -> None:
     Exit codes: 0 ended on request, 1 the HTTP server ended by itself, 2 bad usage or
     configuration (one line a mistake), or the service cannot start.
     """
+    # The first process of a container would ignore SIGTERM while it still loads, and be killed after the whole grace.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     settings = settings_from(config)
     from monitor.serve import CannotServeError  # noqa: PLC0415 - the whole service hangs on it
     from monitor.serve import serve as run_service  # noqa: PLC0415

@@ -9,10 +9,10 @@ import pytest
 from monitor.docs import SECTIONS, rewrite
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "helm/aftershock/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_a_document_is_current(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert rewrite(text) == text, "run `make docs`"

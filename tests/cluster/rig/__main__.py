@@ -1,4 +1,4 @@
-"""The rig by hand: `python -m tests.cluster.rig build|up|down|why-not`."""
+"""The rig by hand: `python -m tests.cluster.rig build|up|down|clients|why-not`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 import time
 
 from monitor.demo.errors import DemoError
+from tests.cluster.rig.clients import provide_clients
 from tests.cluster.rig.node import Node
 from tests.cluster.rig.places import Places
 from tests.cluster.rig.preflight import reasons_against
@@ -26,13 +27,15 @@ def main(words: list[str]) -> int:
     if words == ["why-not"]:
         print("\n".join(against) or "this machine can carry a Kubernetes of our own")
         return 0
-    if against:
+    if against and words != ["clients"]:
         print("\n".join(against), file=sys.stderr)
         return 1
     try:
         match words:
             case ["build"]:
                 make_all(places, say)
+            case ["clients"]:
+                print("\n".join(str(path) for path in provide_clients(places, say).values()))
             case ["up"]:
                 print(f"export KUBECONFIG={Node(places, say).up()}")
             case ["down"]:

@@ -1,0 +1,1 @@
+"""The parts of the helm chart that are made from the code: schema, rights, dashboards, rules."""

@@ -1,0 +1,32 @@
+"""Kubernetes rights by kind of fault, from the facts on the fault classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from faults.catalogue import builtin
+from faults.kube.graph import GROUP, PLURAL
+
+GRAPH = (f"get {PLURAL}.{GROUP}", f"list {PLURAL}.{GROUP}")
+"""To find a deployment's components by the name of its resource."""
+
+
+def kinds() -> dict[str, tuple[str, ...]]:
+    """Permissions of every kind that can act on pods, and of the control run."""
+    found = {entry.fault.kind: entry.fault.facts.permissions for entry in builtin().values()}
+    return {kind: needed for kind, needed in found.items() if needed or kind == "none"}
+
+
+def table() -> dict[str, Any]:
+    """What the templates read: each permission as verb, API group and resource."""
+    return {
+        "kinds": {kind: [_split(one) for one in needed] for kind, needed in kinds().items()},
+        "graphDeployment": [_split(one) for one in GRAPH],
+    }
+
+
+def _split(permission: str) -> dict[str, str]:
+    verb, _, whole = permission.partition(" ")
+    name, _, sub = whole.partition("/")
+    resource, _, group = name.partition(".")
+    return {"verb": verb, "group": group, "resource": f"{resource}/{sub}" if sub else resource}
