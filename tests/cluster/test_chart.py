@@ -290,6 +290,6 @@ def test_a_missing_service_lets_no_uninstall_pass(
             RELEASE, namespace, {"spec": {"replicas": 0}}, _request_timeout=ASK
         )
         until("the service to be gone", 120, lambda: not cluster.pods(namespace, "app.kubernetes.io/name=aftershock"))
-        with pytest.raises(HelmRefused, match="pre-delete"):
+        with pytest.raises(HelmRefused, match="aftershock-revert"):
             release.run("uninstall", RELEASE, "--wait", "--timeout", "240s")
         assert any("Secret" in one for one in ours(cluster, namespace))

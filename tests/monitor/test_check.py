@@ -95,6 +95,7 @@ MISTAKES: list[tuple[str, str, str]] = [
         '3: deployment.endpoint.url: "127.0.0.1:8000" is not allowed; must be an http:// or https:// address with a host, such as http://127.0.0.1:8000',
     ),
     ("    model: m", "    model: 7", '4: deployment.endpoint.model: 7 is not text; put it in quotes: "7"'),
+    ("    model: m", '    model: ""', "4: deployment.endpoint.model: is empty"),
     (
         "        pattern: dynamo",
         "        pattern: dyn(amo",
