@@ -47,19 +47,21 @@ def cluster() -> Iterator[Cluster]:
     left_running = node.running  # somebody started it by hand and wants it kept
     kubeconfig = node.up(tethered=True)
     try:
-        yield from _opened(Cluster(kubeconfig, node, say))
+        yield from _opened(Cluster(kubeconfig, node, say), keep=left_running)
     finally:
         if not left_running:
             node.down()
             assert node.remains() == []
 
 
-def _opened(cluster: Cluster) -> Iterator[Cluster]:
+def _opened(cluster: Cluster, *, keep: bool = False) -> Iterator[Cluster]:
+    """`keep` leaves the definitions: others may be using a node that was started by hand."""
     cluster.install_definitions()
     try:
         yield cluster
     finally:
-        cluster.remove_definitions()
+        if not keep:
+            cluster.remove_definitions()
         cluster.close()
 
 

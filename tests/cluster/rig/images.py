@@ -59,11 +59,12 @@ def provide(image: Image, node: Node, report: Report) -> str:
     """Build the image unless that is done, hand it to the node unless it has it; returns the tag."""
     tag = image.tag
     archive = _archive(image, node.places)
-    if not archive.exists():
-        with alone(node.places.cache / ".images.lock", report):
-            if not archive.exists():
-                _build(image, archive, node.places, report)
-    if tag not in node.run("ctr", "-n", "k8s.io", "images", "ls", "-q").stdout.split():
+    # One at a time, also over several checkouts that share a node: an archive goes when a newer one is built.
+    with alone(node.places.cache / ".images.lock", report):
+        if tag in node.run("ctr", "-n", "k8s.io", "images", "ls", "-q").stdout.split():
+            return tag
+        if not archive.exists():
+            _build(image, archive, node.places, report)
         report(f"handing {tag} to the node")
         node.take_image(archive)
     return tag
