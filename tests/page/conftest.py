@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.page.scripted import ScriptedMonitor
+from tests.page.serving import served
 from tests.page.world import a_day
 from tests.support.chromium import NoChromiumError, chromium
-from tests.support.monitor import free_port, wait_for
+from tests.support.monitor import free_port
 
 PATIENCE_MS = 15_000
 
@@ -63,7 +62,8 @@ def tab(browser: Browser) -> Iterator[MakeTab]:
         made = Tab(context.new_page())
         made.page.on("pageerror", lambda error: made.complaints.append(str(error)))
         made.page.on(
-            "console", lambda said: made.complaints.append(said.text) if "Content Security Policy" in said.text else None
+            "console",
+            lambda said: made.complaints.append(said.text) if "Content Security Policy" in said.text else None,
         )
         tabs.append(made)
         return made
@@ -78,25 +78,16 @@ def tab(browser: Browser) -> Iterator[MakeTab]:
 def scripted() -> Iterator[ScriptedMonitor]:
     """A scripted monitor with a day behind it."""
     monitor = ScriptedMonitor(a_day(), free_port())
-    thread = threading.Thread(target=monitor.run, daemon=True)
-    thread.start()
-    wait_for("the scripted monitor", lambda: _up(monitor.url), 20)
-    yield monitor
-    monitor.server.should_exit = True
-    thread.join(10)
-    assert not thread.is_alive()
-
-
-def _up(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.TransportError:
-        return False
+    with served(monitor.server):
+        yield monitor
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Where screenshots go: kept when AFTERSHOCK_PICTURES names a folder."""
-    folder = Path(os.environ.get("AFTERSHOCK_PICTURES", tmp_path))
+def pictures() -> Path | None:
+    """Where screenshots are kept for a look; None when AFTERSHOCK_PICTURES names no folder."""
+    named = os.environ.get("AFTERSHOCK_PICTURES")
+    if not named:
+        return None
+    folder = Path(named)
     folder.mkdir(parents=True, exist_ok=True)
     return folder

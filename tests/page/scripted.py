@@ -21,7 +21,13 @@ CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html", ".txt": "text/plain"}
+TYPES = {
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".html": "text/html",
+    ".txt": "text/plain",
+}
 
 
 class ScriptedMonitor:
@@ -42,10 +48,6 @@ class ScriptedMonitor:
         """Method, path and body of every request under /api."""
         config = uvicorn.Config(self._app(), port=port, log_level="error", timeout_graceful_shutdown=1)
         self.server = uvicorn.Server(config)
-
-    def run(self) -> None:
-        """Serve until `server.should_exit`."""
-        self.server.run()
 
     def _app(self) -> FastAPI:
         app = FastAPI()
@@ -88,7 +90,7 @@ class ScriptedMonitor:
         return StreamingResponse(self._events(), media_type="text/event-stream")
 
     async def _events(self) -> AsyncIterator[str]:
-        seen = 0
+        seen = len(self.world.briefs)
         while not self.server.should_exit:
             if self.lag_once:
                 self.lag_once = False
@@ -110,7 +112,7 @@ class ScriptedMonitor:
 
     async def _submit(self, request: Request) -> JSONResponse:
         wish = await request.json()
-        if wish["dry_run"] if "dry_run" in wish else False:
+        if wish.get("dry_run", False):
             return JSONResponse(self.world.dry_run(wish))
         return JSONResponse(self.world.begin(wish), status_code=202)
 

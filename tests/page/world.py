@@ -33,7 +33,7 @@ class World:
         self.runs: dict[str, dict[str, Any]] = {}
         self.briefs: list[dict[str, Any]] = []
         """In the order in which they are told."""
-        self.instances = [{"component": "worker", "name": "worker-0", "process": {"pid": 4711, "start_ticks": 1, "command": "python -m dynamo.mocker"}, "processes": [], "pod": None, "workload": None}]  # fmt: skip
+        self.instances: list[dict[str, Any]] = [{"component": "worker", "name": "worker-0", "process": {"pid": 4711, "start_ticks": 1, "command": "python -m dynamo.mocker"}, "processes": [], "pod": None, "workload": None}]  # fmt: skip
         self.refusal: str | None = None
         self.incidents: list[dict[str, Any]] = []
         self.gaps: list[dict[str, Any]] = []
@@ -78,12 +78,27 @@ class World:
     def timeline(self, hours: int = 24) -> dict[str, Any]:
         now = self.now()
         since = now - hours * HOUR
-        upcoming = [{"schedule": s["name"], "fault": n["fault"], "at_ns": n["at_ns"]} for s in self.schedules for n in s["next"]]
+        upcoming = [
+            {"schedule": s["name"], "fault": n["fault"], "at_ns": n["at_ns"]} for s in self.schedules for n in s["next"]
+        ]
         runs = [b for b in self._latest() if b["t_requested"] >= since]
-        return {"from_ns": since, "to_ns": now, "runs": runs, "incidents": self.incidents, "gaps": self.gaps, "next": upcoming}
+        return {
+            "from_ns": since,
+            "to_ns": now,
+            "runs": runs,
+            "incidents": self.incidents,
+            "gaps": self.gaps,
+            "next": upcoming,
+        }
 
-    def list_runs(self, limit: int = 50, offset: int = 0, fault: str = "", verdict: str = "", since_ns: int = 0) -> dict[str, Any]:
-        fit = [b for b in self._latest() if fault in ("", b["fault_name"]) and verdict in ("", b["verdict"]) and b["t_requested"] >= since_ns]
+    def list_runs(
+        self, limit: int = 50, offset: int = 0, fault: str = "", verdict: str = "", since_ns: int = 0
+    ) -> dict[str, Any]:
+        fit = [
+            b
+            for b in self._latest()
+            if fault in ("", b["fault_name"]) and verdict in ("", b["verdict"]) and b["t_requested"] >= since_ns
+        ]
         return {"runs": fit[offset : offset + limit], "total": len(fit)}
 
     def _latest(self) -> list[dict[str, Any]]:
@@ -94,11 +109,18 @@ class World:
     def dry_run(self, wish: dict[str, Any]) -> dict[str, Any]:
         fault = next(f for f in self.faults if f["name"] == wish["fault"])
         none = fault["kind"] == "none"
-        return {"fault": wish["fault"], "spec": fault["fault"] | wish["changes"], "instances": [] if none else self.instances, "would_be_refused": self.refusal}
+        return {
+            "fault": wish["fault"],
+            "spec": fault["fault"] | wish["changes"],
+            "instances": [] if none else self.instances,
+            "would_be_refused": self.refusal,
+        }
 
     def begin(self, wish: dict[str, Any]) -> dict[str, Any]:
         fault = next(f for f in self.faults if f["name"] == wish["fault"])
-        run = self.add_run(fault["name"], self.now(), kind=fault["kind"], verdict=None, phase="effective", by=wish["requested_by"])
+        run = self.add_run(
+            fault["name"], self.now(), kind=fault["kind"], verdict=None, phase="effective", by=wish["requested_by"]
+        )
         phases = [{"phase": t["phase"], "at_ns": t["at_ns"]} for t in run["transitions"]]
         self.active = {
             "id": run["id"], "fault_name": fault["name"], "phase": "effective", "doing": DOING["effective"], "phase_since_ns": phases[-1]["at_ns"],
@@ -154,10 +176,34 @@ def a_day() -> World:
     for number in range(23, 0, -1):
         name, verdict, failed, window = plan[number % len(plan)]
         kind = "none" if name == "none" else "process_stall" if name.endswith("stall") else "process_kill"
-        world.add_run(name, now - number * HOUR + 600 * SECOND, kind=kind, verdict=verdict, failed=failed, window=window, met=None if window is None else window < 10)
-    world.add_run("worker", now - 90 * 60 * SECOND, verdict="skipped", reason="an incident is open: the deployment is not whole")
-    world.incidents = [{"start_ns": now - 9 * HOUR, "end_ns": now - 9 * HOUR + 240 * SECOND, "bad_requests": 87, "first_error": "http 503: no worker is ready"}]
-    world.gaps = [{"probe": "chat", "start_ns": now - 15 * HOUR, "end_ns": now - 15 * HOUR + 900 * SECOND, "reason": "aiperf ended and was started again"}]
+        world.add_run(
+            name,
+            now - number * HOUR + 600 * SECOND,
+            kind=kind,
+            verdict=verdict,
+            failed=failed,
+            window=window,
+            met=None if window is None else window < 10,
+        )
+    world.add_run(
+        "worker", now - 90 * 60 * SECOND, verdict="skipped", reason="an incident is open: the deployment is not whole"
+    )
+    world.incidents = [
+        {
+            "start_ns": now - 9 * HOUR,
+            "end_ns": now - 9 * HOUR + 240 * SECOND,
+            "bad_requests": 87,
+            "first_error": "http 503: no worker is ready",
+        }
+    ]
+    world.gaps = [
+        {
+            "probe": "chat",
+            "start_ns": now - 15 * HOUR,
+            "end_ns": now - 15 * HOUR + 900 * SECOND,
+            "reason": "aiperf ended and was started again",
+        }
+    ]
     second = now // SECOND
     world.bad_seconds = range(second - 200, second - 194)
     return world

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def _wanted() -> list[str]:
     return [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
 
 
-def _run(command: list[str | Path], where: Path) -> str:
+def _run(command: Sequence[str | Path], where: Path) -> str:
     done = subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]

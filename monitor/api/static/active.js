@@ -1,5 +1,5 @@
 // The run in progress: its phases, and how long it may still take.
-import { el, fill, pairs, section } from "./dom.js";
+import { el, fill, fillIfNew, pairs, section } from "./dom.js";
 import { awayText, span, nowMs, time } from "./format.js";
 import { live } from "./live.js";
 
@@ -10,7 +10,7 @@ export function phaseList(at, current) {
   const reached = PHASES.indexOf(current);
   return el("ol", { class: "phases", "aria-label": "Phases" }, PHASES.map((phase, index) => {
     const ns = at.get(phase);
-    const state = index === reached ? "now" : ns ? "done" : index < reached ? "left-out" : "to-come";
+    const state = index === reached && phase !== "finished" ? "now" : ns ? "done" : index < reached ? "left-out" : "to-come";
     return el("li", { "data-state": state, "aria-current": state === "now" ? "step" : null },
       el("span", { class: "name" }, phase),
       el("span", { class: "at" }, ns ? time(ns) : state === "left-out" ? "left out" : ""));
@@ -23,18 +23,13 @@ function remaining(active) {
   return [left > 0 ? `${span(left / 1000)} at most` : "any moment", ` (by `, time(active.ends_by_ns), ")"];
 }
 
-/** Keeps `box` in step with the active run of the live status; empty when there is none. */
-export function activePanel(box) {
-  let key = null;
+/** Keeps `box` in step with the active run of the live status; empty when there is none, or not the one of `id`. */
+export function activePanel(box, id = null) {
   return {
     draw() {
-      const active = live.status?.active ?? null;
-      // Built anew only on a change, so that a reader's place in it is not lost each second.
-      const fresh = JSON.stringify(active);
-      if (fresh !== key) {
-        key = fresh;
-        fill(box, active && panel(active));
-      }
+      const found = live.status?.active ?? null;
+      const active = id === null || found?.id === id ? found : null;
+      fillIfNew(box, active, () => active && panel(active));
       const left = box.querySelector(".remaining dd");
       if (left && active) fill(left, remaining(active));
     },

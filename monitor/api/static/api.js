@@ -54,7 +54,7 @@ export async function request(path, options = {}) {
 }
 
 async function json(path, options = {}) {
-  const response = await request(path, { signal: AbortSignal.timeout(WAIT_MS), ...options });
+  const response = await request(path, options);
   try {
     return await response.json();
   } catch {
@@ -62,8 +62,10 @@ async function json(path, options = {}) {
   }
 }
 
-export function get(path) {
-  return json(path);
+/** `signal` ends the wait when nobody wants the answer any more. */
+export function get(path, signal) {
+  const late = AbortSignal.timeout(WAIT_MS);
+  return json(path, { signal: signal ? AbortSignal.any([signal, late]) : late });
 }
 
 /** The path of a run, whatever its id holds. */
@@ -73,7 +75,7 @@ export function runPath(id) {
 
 /** Actions may revert a fault before they answer, so they have no limit of their own. */
 export function post(path, body) {
-  const options = { method: "POST", signal: null };
+  const options = { method: "POST" };
   if (body === undefined) return json(path, options);
   return json(path, { ...options, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 }

@@ -15,8 +15,9 @@ export class ProbeChart {
   #plots = [];
   #observer;
 
-  constructor(box, shades, signal) {
+  constructor(box, shades, signal, onPoint) {
     this.box = box;
+    this.onPoint = onPoint;
     this.shades = shades;
     this.data = null;
     this.#observer = new ResizeObserver(() => this.#resize());
@@ -55,12 +56,12 @@ export class ProbeChart {
     const bars = uPlot.paths.bars({ size: [1, 40], align: 1, gap: 0 });
     this.#plots = [
       this.#plot(0, "requests/s", c, [
-        { label: "good", stroke: c.good, fill: c.good, paths: bars, points: { show: false }, width: 0, value: (u, v, s, i) => figure(i === null ? null : u.data[1][i] - (u.data[2][i] ?? 0)) },
-        { label: "bad", stroke: c.bad, fill: c.bad, paths: bars, points: { show: false }, width: 0, value: (u, v) => figure(v) },
+        { label: "good", stroke: c.good, fill: c.good, paths: bars, points: { show: false }, width: 0 },
+        { label: "bad", stroke: c.bad, fill: c.bad, paths: bars, points: { show: false }, width: 0 },
       ]),
       this.#plot(1, "latency ms", c, [
-        { label: "95 % within", stroke: c.p95, width: 1.6, points: { show: false }, value: (u, v) => figure(v, " ms") },
-        { label: "half within", stroke: c.p50, width: 1.6, dash: [5, 3], points: { show: false }, value: (u, v) => figure(v, " ms") },
+        { label: "95 % within", stroke: c.p95, width: 1.6, points: { show: false } },
+        { label: "half within", stroke: c.p50, width: 1.6, dash: [5, 3], points: { show: false } },
       ]),
     ];
   }
@@ -72,11 +73,12 @@ export class ProbeChart {
       cursor: { sync: { key: "probe" }, drag: { x: false, y: false }, points: { show: false } },
       scales: { x: { time: true, auto: false, range: () => this.range }, y: { range: (u, low, high) => [0, Math.max(1, (high ?? 1) * 1.1)] } },
       axes: [
-        { ...axis, values: (u, ticks, at, space, step) => ticks.map((t) => clock(t, step)) },
+        { ...axis, space: 90, values: (u, ticks, at, space, step) => ticks.map((t) => clock(t, step)) },
         { ...axis, size: 52, label: name, labelSize: 16, labelFont: "12px system-ui, sans-serif", labelGap: 0 },
       ],
-      series: [{ value: (u, v) => (v === null ? "–" : clock(v, 1)) }, ...series],
-      hooks: { drawClear: [(u) => this.#shade(u, c)] },
+      legend: { show: false },
+      series: [{}, ...series],
+      hooks: { drawClear: [(u) => this.#shade(u, c)], setCursor: [(u) => this.onPoint(u.cursor.idx ?? null)] },
     };
     return new uPlot(options, this.data[index], this.box);
   }
@@ -125,8 +127,4 @@ function clock(at, step) {
   const options = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
   if (step < 60) options.second = "2-digit";
   return new Date(at * 1000).toLocaleTimeString(undefined, options);
-}
-
-function figure(value, unit = "") {
-  return value === null || value === undefined ? "–" : `${Number(value.toFixed(1))}${unit}`;
 }

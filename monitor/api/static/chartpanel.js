@@ -4,6 +4,7 @@ import { ProbeChart } from "./chart.js";
 import { el, fill, freshId } from "./dom.js";
 import { clockText, count, nowMs, plural, span } from "./format.js";
 import { live } from "./live.js";
+import { renewer } from "./renew.js";
 import { Series } from "./series.js";
 import { table } from "./table.js";
 
@@ -20,12 +21,13 @@ export function chartPanel(signal) {
   const reach = el("select", { id: ids[1], onchange: () => renew() }, REACHES.map(([value, text]) => el("option", { value }, text)));
   const box = el("div", { class: "chart", role: "img" });
   const words = el("div");
+  const pointed = el("p", { class: "help pointed", "aria-hidden": "true" });
   const trouble = el("p", { class: "error", hidden: true });
   const which = el("span", {}, el("label", { for: ids[0] }, "Probe "), probes);
   const node = el("div", {},
     el("p", { class: "tools" }, which, el("span", {}, el("label", { for: ids[1] }, "Show the last "), reach)),
-    trouble, box, legend(), words);
-  const chart = new ProbeChart(box, () => shades(state), signal);
+    trouble, box, pointed, legend(), words);
+  const chart = new ProbeChart(box, () => shades(state), signal, (index) => { pointed.textContent = pointText(seriesNow(), index); });
 
   const seriesNow = () => state.series.get(state.probe);
   const draw = () => {
@@ -42,7 +44,7 @@ export function chartPanel(signal) {
     return fill(words, minuteTable(series, open));
   };
   async function load() {
-    const found = await get(`/api/v1/series?seconds=${reach.value}`);
+    const found = await get(`/api/v1/series?seconds=${reach.value}`, signal);
     if (signal.aborted) return;
     state.step = found.step_seconds;
     state.series = new Map(Object.entries(found.probes).map(([name, one]) => [name, new Series(one, found.step_seconds, Number(reach.value))]));
@@ -56,10 +58,10 @@ export function chartPanel(signal) {
     fill(probes, names.map((name) => el("option", { value: name, selected: name === state.probe }, name)));
     which.hidden = names.length < 2;
   }
-  const renew = () => load().catch((error) => {
+  const renew = renewer(load, (error) => {
     trouble.hidden = false;
     trouble.textContent = error.message;
-  });
+  }, signal);
 
   let connection = live.connections;
   live.addEventListener("second", ({ detail }) => {
@@ -80,11 +82,11 @@ export function chartPanel(signal) {
   live.addEventListener("run", ({ detail }) => remember(state, detail), { signal });
   const timers = [setInterval(tell, WORDS_MS), setInterval(draw, 1000), setInterval(() => state.step !== 1 && renew(), RENEW_MS)];
   signal.addEventListener("abort", () => timers.forEach(clearInterval));
-  return { node, load: async () => { await load(); await loadFaults(state); } };
+  return { node, load: async () => { await load(); await loadFaults(state, signal); } };
 }
 
-async function loadFaults(state) {
-  const { runs } = await get("/api/v1/runs?brief=true&limit=100");
+async function loadFaults(state, signal) {
+  const { runs } = await get("/api/v1/runs?brief=true&limit=100", signal);
   for (const run of runs) remember(state, run);
 }
 
@@ -107,6 +109,15 @@ function legend() {
   return el("ul", { class: "legend", "aria-label": "Legend" },
     item("good", "good"), item("bad", "bad"), item("p95", "95 % of requests within"), item("p50", "half of them within"),
     item("fault", "a fault acts"), item("gap", "not measured"));
+}
+
+/** The second under the pointer, in words. */
+function pointText(series, index) {
+  if (!series || index === null || series.at[index] === undefined) return "";
+  const ms = (value) => (value === null ? "–" : `${Math.round(value)} ms`);
+  const what = series.step === 1 ? "" : ` and ${span(series.step)} from there`;
+  return `${clockText(series.at[index] * 1e9)}${what}: ${count(series.good[index])} good, ${count(series.bad[index])} bad, `
+    + `95 % within ${ms(series.latency_p95_ms[index])}, half within ${ms(series.latency_p50_ms[index])}${series.gap[index] ? "; not all of it measured" : ""}`;
 }
 
 function sentence(probe, series) {

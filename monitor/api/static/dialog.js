@@ -19,6 +19,16 @@ export function openDialog(title, ...body) {
   return { dialog, closed };
 }
 
+/** A button that waits for an answer. Not `disabled`: that would take the focus from it. */
+export function setBusy(button, busy) {
+  if (busy) button.setAttribute("aria-disabled", "true");
+  else button.removeAttribute("aria-disabled");
+}
+
+export function isBusy(button) {
+  return button.hasAttribute("aria-disabled");
+}
+
 /** A form in a dialog. `act` may raise: its message is shown and the dialog stays. */
 export function dialogForm(fields, buttons, act) {
   const wrong = el("p", { class: "error", role: "alert" });
@@ -26,8 +36,8 @@ export function dialogForm(fields, buttons, act) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const sender = form.querySelector("[type=submit]");
-    if (sender.disabled) return;
-    sender.disabled = true;
+    if (isBusy(sender)) return;
+    setBusy(sender, true);
     wrong.textContent = "";
     try {
       await act();
@@ -35,7 +45,7 @@ export function dialogForm(fields, buttons, act) {
     } catch (error) {
       wrong.textContent = error.message;
     } finally {
-      sender.disabled = false;
+      setBusy(sender, false);
     }
   });
   return form;

@@ -25,6 +25,15 @@ export function fill(node, ...children) {
   return node;
 }
 
+const shown = new WeakMap();
+/** Fill `box` with what `make` gives, but only when `key` (data) is not what it shows already: the focus and a reader's place stay. */
+export function fillIfNew(box, key, make) {
+  const text = JSON.stringify(key) ?? "";
+  if (shown.get(box) === text) return;
+  shown.set(box, text);
+  fill(box, make());
+}
+
 /** Set the text if it differs, so that a live region speaks only of changes. */
 export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;

@@ -6,8 +6,8 @@ import { table } from "./table.js";
 
 export const title = () => "Faults";
 
-export async function show(main) {
-  const { faults } = await get("/api/v1/faults");
+export async function show(main, _given, signal) {
+  const { faults } = await get("/api/v1/faults", signal);
   const here = faults.filter(usable);
   const not = faults.filter((f) => !usable(f));
   main.append(

@@ -39,7 +39,9 @@ function plainField(name, path, kind, schema, value, nullable, given) {
   const id = freshId("field");
   const { input, read } = INPUTS[kind](id, schema, value, nullable, path);
   const wrong = el("p", { class: "error", id: `${id}-wrong`, hidden: true });
-  const help = [given.description ?? schema.description, limitsText(schema), `now ${shown(value, nullable)}`].filter(Boolean).join("; ");
+  const such = schema.examples ? `such as ${schema.examples.join(" or ")}` : "";
+  const more = [such, limitsText(schema), `now ${shown(value, nullable)}`].filter(Boolean).join("; ");
+  const help = `${given.description ?? schema.description ?? ""} (${more})`.trim();
   input.setAttribute("aria-describedby", `${id}-help ${id}-wrong`);
   const mark = (text) => {
     wrong.textContent = text;
@@ -111,7 +113,7 @@ const INPUTS = {
     return { input, read };
   },
   text(id, schema, value, nullable, path) {
-    const input = textInput(id, value, { placeholder: schema.examples ? `such as ${schema.examples.join(" or ")}` : null });
+    const input = textInput(id, value);
     const read = () => {
       if (!input.value && nullable) return null;
       if (input.value.length < (schema.minLength ?? 0)) throw new BadField(path, "must not be empty");

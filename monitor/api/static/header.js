@@ -1,7 +1,7 @@
 // What stands above every page: whole or not, how old that is, and the emergency stop.
 import { post, token } from "./api.js";
 import { cancelButton, dialogForm, openDialog } from "./dialog.js";
-import { el, fill, say } from "./dom.js";
+import { el, fillIfNew, say } from "./dom.js";
 import { clockText, span, time } from "./format.js";
 import { live, STALE_MS } from "./live.js";
 
@@ -31,7 +31,9 @@ function show() {
   const pill = byId("state");
   pill.dataset.state = now.state;
   say(pill, `${now.label}${status?.stopped ? ", stopped" : ""}`);
-  fillIfChanged(byId("banners"), banners(status));
+  const list = banners(status);
+  // No live region: the age in it changes every second. The state above speaks of the change.
+  fillIfNew(byId("banners"), list, () => list.map(([kind, text]) => el("p", { class: "banner", "data-kind": kind }, text)));
   byId("forget").hidden = token.get() === "";
   if (!status) return;
   say(byId("deployment"), status.deployment);
@@ -56,14 +58,6 @@ function banners(status) {
     if (!source.up) found.push(["warn", `${name} cannot be asked: ${source.reason}`]);
   }
   return found;
-}
-
-function fillIfChanged(box, list) {
-  const key = JSON.stringify(list);
-  if (box.dataset.key === key) return;
-  box.dataset.key = key;
-  // No live region: the age in it changes every second. The state above speaks of the change.
-  fill(box, list.map(([kind, text]) => el("p", { class: "banner", "data-kind": kind }, text)));
 }
 
 function askStop() {

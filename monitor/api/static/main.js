@@ -34,7 +34,7 @@ async function show(move) {
   fill(main, el("p", { class: "loading" }, "Loading…"));
   try {
     if (!page) throw new ApiError(404, `There is no page ${location.pathname}`);
-    document.title = `${page.title(given)} – aftershock`;
+    document.title = `${page.title(given)} · aftershock`;
     await page.show(body, given, signal);
     if (signal.aborted) return;
     fill(main, body);

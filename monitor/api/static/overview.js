@@ -2,10 +2,11 @@
 import { get } from "./api.js";
 import { activePanel } from "./active.js";
 import { chartPanel } from "./chartpanel.js";
-import { el, fill, section } from "./dom.js";
-import { awayText, chip, clockText, count, plural, seconds, time, verdictChip } from "./format.js";
+import { el, fill, fillIfNew, section } from "./dom.js";
+import { awayText, chip, clockText, count, nowMs, plural, seconds, time, verdictChip } from "./format.js";
 import { stateNow } from "./header.js";
 import { live } from "./live.js";
+import { renewer } from "./renew.js";
 import { runsTable } from "./runtable.js";
 import { table } from "./table.js";
 import { timelinePanel } from "./timeline.js";
@@ -20,23 +21,33 @@ export async function show(main, _given, signal) {
   const active = el("div");
   const recent = el("div");
   const probes = el("div");
-  const timeline = timelinePanel(signal, (found) => fill(lately, latelyCard(found)));
+  let day = null;
+  const timeline = timelinePanel(signal, (found) => {
+    day = found;
+    fill(lately, latelyCard(day));
+    drawNext();
+  });
   const chart = chartPanel(signal);
   main.append(
     el("h1", { tabindex: "-1", class: "unseen" }, "Overview"),
     el("div", { class: "cards3" }, now, lately, next),
-    active, section("Requests, second by second", chart.node), section("The last 24 hours", timeline.node),
+    active, section("Requests, second by second", chart.node), section("What happened", timeline.node),
     section("Last runs", recent, el("p", {}, el("a", { href: "/runs" }, "All runs"))), section("Probes", probes),
   );
-  const panel = activePanel(active, signal);
+  const drawNext = () => {
+    const { status } = live;
+    const planned = status && plannedFirings(status, day);
+    fillIfNew(next, [Boolean(status), status?.stopped, planned], () => nextCard(status, planned));
+  };
+  const panel = activePanel(active);
   const draw = () => {
-    fill(now, nowCard());
-    fill(next, nextCard());
+    fillIfNew(now, stateNow(), nowCard);
+    drawNext();
     panel.draw();
-    if (live.status) fill(probes, probesTable(live.status.probes));
+    if (live.status && !probes.contains(document.activeElement)) fillIfNew(probes, live.status.probes, () => probesTable(live.status.probes));
   };
   const load = async () => {
-    const found = await get(`/api/v1/runs?brief=true&limit=${RECENT}`);
+    const found = await get(`/api/v1/runs?brief=true&limit=${RECENT}`, signal);
     fill(recent, runsTable(found.runs, "The last runs, newest first", false));
   };
   draw();
@@ -45,16 +56,11 @@ export async function show(main, _given, signal) {
   live.addEventListener("link", draw, { signal });
   const timer = setInterval(draw, 1000);
   signal.addEventListener("abort", () => clearInterval(timer));
-  live.addEventListener("run", () => renew(load, recent), { signal });
+  live.addEventListener("run", renewer(load, (error) => fill(recent, el("p", { class: "error" }, error.message)), signal), { signal });
   await Promise.all([load(), timeline.load(), chart.load()]);
 }
 
 const NAMES = { now: "Now", lately: "What hurt lately", next: "What runs next" };
-
-/** Load again in the background; an error stands where the data would. */
-function renew(load, box) {
-  load().catch((error) => fill(box, el("p", { class: "error" }, error.message)));
-}
 
 function nowCard() {
   const { state, label, reason, since_ns } = stateNow();
@@ -107,20 +113,27 @@ function runAsHurt(run) {
   };
 }
 
-function nextCard() {
+function nextCard(status, planned) {
   const heading = el("h2", {}, "What runs next");
-  const { status } = live;
   if (!status) return [heading, el("p", {}, "Loading…")];
   if (status.stopped) return [heading, el("p", { class: "big" }, "Nothing"), el("p", { class: "why" }, "Stopped: no run begins until somebody resumes.")];
-  const planned = status.schedules.filter((s) => s.next_ns).sort((a, b) => a.next_ns - b.next_ns);
   if (!planned.length) return [heading, el("p", { class: "big" }, "Nothing planned"), el("p", { class: "help" }, el("a", { href: "/faults" }, "Trigger a fault by hand"))];
   const [first, ...others] = planned;
   return [
     heading,
-    el("p", { class: "big" }, awayText(first.next_ns)),
-    el("p", { class: "why" }, "schedule ", el("a", { href: "/schedule" }, first.name), " at ", time(first.next_ns)),
-    others.length > 0 && el("p", { class: "help" }, `then ${others.slice(0, 2).map((s) => `${s.name} ${clockText(s.next_ns, false)}`).join(", ")}`),
+    el("p", { class: "big" }, awayText(first.at_ns)),
+    el("p", { class: "why" }, first.fault && [el("a", { href: `/faults/${encodeURIComponent(first.fault)}` }, first.fault), ", "],
+      "schedule ", el("a", { href: "/schedule" }, first.schedule), ", at ", time(first.at_ns)),
+    others.length > 0 && el("p", { class: "help" }, `then ${others.slice(0, 2).map((n) => `${n.fault ?? n.schedule} ${clockText(n.at_ns, false)}`).join(", ")}`),
   ];
+}
+
+/** Firings to come, soonest first. The live status knows each schedule's next instant, the timeline also its fault. */
+function plannedFirings(status, day) {
+  const known = (day?.next ?? []).filter((n) => n.at_ns / 1e6 > nowMs());
+  const soonest = status.schedules.filter((s) => s.next_ns && !known.some((n) => n.schedule === s.name && n.at_ns <= s.next_ns))
+    .map((s) => ({ schedule: s.name, at_ns: s.next_ns, fault: null }));
+  return [...soonest, ...known].sort((a, b) => a.at_ns - b.at_ns);
 }
 
 function probesTable(probes) {

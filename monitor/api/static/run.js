@@ -5,6 +5,7 @@ import { cancelButton, dialogForm, openDialog } from "./dialog.js";
 import { el, fill, pairs, section } from "./dom.js";
 import { awayText, metChip, seconds, time, verdictChip } from "./format.js";
 import { live } from "./live.js";
+import { renewer } from "./renew.js";
 import { comparisonsTable, instancesTable, objectivesTable, witnessesTable } from "./runparts.js";
 
 export const title = (id) => `Run ${id}`;
@@ -14,22 +15,21 @@ export async function show(main, id, signal) {
   const active = el("div");
   const spoken = el("p", { class: "unseen", role: "status" });
   const heading = el("h1", { tabindex: "-1" }, id);
-  const panel = activePanel(active);
+  let panel = null;
   let run = null;
   const load = async () => {
-    run = await get(runPath(id));
+    run = await get(runPath(id), signal);
     if (signal.aborted) return;
-    heading.textContent = `${run.fault_name} – run ${run.id}`;
+    panel ??= activePanel(active, run.id);
+    heading.textContent = `${run.fault_name}, run ${run.id}`;
     fill(body, parts(run, load));
     spoken.textContent = run.verdict ? `Finished: ${run.verdict.replace("_", " ")}` : `Phase: ${run.phase}`;
     draw();
   };
-  const draw = () => {
-    if (run && live.status?.active?.id === run.id) panel.draw();
-    else fill(active);
-  };
+  const draw = () => panel?.draw();
+  const again = renewer(load, (error) => { spoken.textContent = error.message; }, signal);
   const renew = ({ detail }) => {
-    if (run && detail.id === run.id) load().catch((error) => { spoken.textContent = error.message; });
+    if (run && detail.id === run.id) again();
   };
   main.append(heading, spoken, active, body);
   live.addEventListener("run", renew, { signal });

@@ -16,14 +16,14 @@ export function objectivesTable(results) {
 }
 
 export function witnessesTable(witnesses) {
-  const more = (w) => (w.censored ? " or more" : "");
+  const figure = (value, w) => seconds(value) + (w.censored && value !== null ? " or more" : "");
   return table("Durations from each source of measurement; seconds, with their resolution", [
     { name: "Witness", head: true, cell: (w) => (w.probe ? `${w.witness}, probe ${w.probe}` : w.witness) },
     { name: "Says", cell: (w) => (w.status === "ok" ? verdictChip(w.verdict) : chip("warn", w.status)) },
     { name: "Failed", number: true, cell: (w) => (w.requests === null ? count(w.failed_requests) : `${count(w.failed_requests)} of ${count(w.requests)}`) },
     { name: "Impact", cell: (w) => time(w.t_impact) },
-    { name: "Error window", number: true, cell: (w) => seconds(w.error_window_seconds) + more(w) },
-    { name: "Recovery from effect", number: true, cell: (w) => seconds(w.recovery_from_effect_seconds) + more(w) },
+    { name: "Error window", number: true, cell: (w) => figure(w.error_window_seconds, w) },
+    { name: "Recovery from effect", number: true, cell: (w) => figure(w.recovery_from_effect_seconds, w) },
     { name: "Resolution", cell: (w) => w.resolution?.text || "–" },
     { name: "Notes", cell: (w) => [w.reason, ...errors(w), ...w.notes].filter(Boolean).join("; ") || "–" },
   ], witnesses);

@@ -3,6 +3,7 @@ import { get } from "./api.js";
 import { el, fill } from "./dom.js";
 import { count, nowMs, plural, VERDICTS, verdictText } from "./format.js";
 import { live } from "./live.js";
+import { renewer } from "./renew.js";
 import { runsTable } from "./runtable.js";
 
 const PAGE = 50;
@@ -39,22 +40,23 @@ export async function show(main, _given, signal) {
   const filter = wanted();
   const list = el("div", { class: "list" });
   const told = el("p", { role: "status", class: "help" });
-  const { faults } = await get("/api/v1/faults");
+  const { faults } = await get("/api/v1/faults", signal);
   const load = async () => {
-    const found = await get(query(filter));
+    const found = await get(query(filter), signal);
     if (signal.aborted) return;
     const pages = Math.max(1, Math.ceil(found.total / PAGE));
     told.textContent = `${plural(found.total, "run")}${pages > 1 ? `, page ${count(filter.page)} of ${count(pages)}` : ""}`;
     fill(list, found.runs.length ? runsTable(found.runs, "Runs, newest first") : empty(filter, found.total), pager(filter, pages));
   };
+  const again = renewer(load, (error) => fill(list, el("p", { class: "error", role: "alert" }, error.message)), signal);
   const change = (changed) => {
     Object.assign(filter, { page: 1 }, changed);
     history.replaceState(null, "", address(filter));
-    load().catch((error) => fill(list, el("p", { class: "error", role: "alert" }, error.message)));
+    again();
   };
   main.append(el("h1", { tabindex: "-1" }, "Runs"), form(filter, faults, change), told, list);
   // A page that somebody reads further back does not move under them.
-  const renew = () => filter.page === 1 && !list.contains(document.activeElement) && change({});
+  const renew = () => filter.page === 1 && !list.contains(document.activeElement) && again();
   live.addEventListener("run", renew, { signal });
   await load();
 }

@@ -3,6 +3,7 @@ import { get } from "./api.js";
 import { el, fill, section } from "./dom.js";
 import { awayText, chip, count, time } from "./format.js";
 import { live } from "./live.js";
+import { renewer } from "./renew.js";
 import { table } from "./table.js";
 
 const RENEW_MS = 30000;
@@ -12,10 +13,11 @@ export const title = () => "Schedule";
 export async function show(main, _given, signal) {
   const body = el("div");
   const load = async () => {
-    const { schedules } = await get("/api/v1/schedules");
+    const { schedules } = await get("/api/v1/schedules", signal);
     if (!signal.aborted) fill(body, parts(schedules));
   };
-  const renew = () => body.contains(document.activeElement) || load().catch((error) => fill(body, el("p", { class: "error" }, error.message)));
+  const again = renewer(load, (error) => fill(body, el("p", { class: "error" }, error.message)), signal);
+  const renew = () => body.contains(document.activeElement) || again();
   main.append(el("h1", { tabindex: "-1" }, "Schedule"), body);
   live.addEventListener("run", renew, { signal });
   const timer = setInterval(renew, RENEW_MS);

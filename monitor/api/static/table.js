@@ -12,12 +12,18 @@ export function table(caption, columns, rows, { empty = "Nothing.", visible = tr
   return el("div", { class: "wide", tabindex: "0", role: "region", "aria-labelledby": title.id }, made);
 }
 
+/** What has no value is not shown as a card's line. */
+function isNone(content) {
+  return content === "–" || content === null || content === "";
+}
+
 function line(columns, row) {
   return el("tr", { role: "row" }, columns.map((column) => {
     const tag = column.head ? "th" : "td";
+    const content = column.cell(row);
     return el(tag, {
       scope: column.head ? "row" : null, role: column.head ? "rowheader" : "cell",
-      class: column.number && "n", "data-label": column.name,
-    }, el("span", {}, column.cell(row)));
+      class: [column.number && "n", isNone(content) && "none"].filter(Boolean).join(" ") || null, "data-label": column.name,
+    }, el("span", {}, content));
   }));
 }

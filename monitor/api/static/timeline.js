@@ -3,6 +3,7 @@ import { get } from "./api.js";
 import { el, fill, freshId } from "./dom.js";
 import { clockText, mood, plural, span, time, verdictText } from "./format.js";
 import { live } from "./live.js";
+import { renewer } from "./renew.js";
 import { table } from "./table.js";
 
 const HOURS = [[6, "6 hours"], [24, "24 hours"], [168, "7 days"]];
@@ -17,12 +18,12 @@ export function timelinePanel(signal, onData) {
   const node = el("div", {}, el("p", { class: "tools" }, el("label", { for: id }, "Show the last "), select), box);
   async function load() {
     const hours = Number(select.value);
-    const found = await get(`/api/v1/timeline?hours=${hours}`);
+    const found = await get(`/api/v1/timeline?hours=${hours}`, signal);
     if (signal.aborted) return;
     fill(box, drawing(found, hours), asTable(found, box.querySelector("details")?.open ?? false));
-    onData(hours === 24 ? found : await get("/api/v1/timeline?hours=24"));
+    onData(hours === 24 ? found : await get("/api/v1/timeline?hours=24", signal));
   }
-  const renew = () => load().catch((error) => fill(box, el("p", { class: "error" }, error.message)));
+  const renew = renewer(load, (error) => fill(box, el("p", { class: "error" }, error.message)), signal);
   // While somebody moves along it by keyboard, it stays as it is.
   const unlessHeld = () => box.contains(document.activeElement) || renew();
   live.addEventListener("run", unlessHeld, { signal });
@@ -59,7 +60,7 @@ function drawing(found, hours) {
     el("div", { class: "track" }, list.filter((m) => m.from <= begin + whole).sort((a, b) => a.from - b.from).map((m) => mark(m, percent)))));
   const now = placed(el("div", { class: "now-line" }, el("span", {}, "now")), percent(found.to_ns), 0);
   const axis = el("div", { class: "lane axis", "aria-hidden": "true" }, el("span", { class: "lane-name" }),
-    el("div", { class: "track" }, ticks(found, hours).map((ns) => placed(el("span", { class: "tick" }, clockText(ns, false)), percent(ns), 0))));
+    el("div", { class: "track" }, ticks(found, hours).map((ns) => placed(el("span", { class: "tick" }, tickText(ns)), percent(ns), 0))));
   const names = el("div", { class: "over", "aria-hidden": "true" }, el("span", { class: "lane-name" }), el("div", { class: "track" }, now));
   const made = el("div", { class: "timeline", role: "group", "aria-label": "Timeline; arrow keys go from mark to mark" }, lanes, names, axis);
   const all = [...made.querySelectorAll(".mark")];
@@ -110,6 +111,11 @@ function ticks(found, hours) {
     if (at.getHours() % Math.min(stepHours, 24) === 0 && at.getTime() * 1e6 < found.to_ns - (found.to_ns - found.from_ns) * 0.04) list.push(at.getTime() * 1e6);
   }
   return list;
+}
+
+function tickText(ns) {
+  const at = new Date(ns / 1e6);
+  return at.toLocaleString(undefined, at.getHours() ? { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } : { day: "numeric", month: "short" });
 }
 
 function asTable(found, open) {

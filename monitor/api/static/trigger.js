@@ -1,6 +1,6 @@
 // Triggering one fault: form, dry run, confirmation that names the instances, then the run's page.
 import { ApiError, get, post } from "./api.js";
-import { cancelButton, dialogForm, openDialog } from "./dialog.js";
+import { cancelButton, dialogForm, isBusy, openDialog, setBusy } from "./dialog.js";
 import { el, pairs, section } from "./dom.js";
 import { objectiveText, usable } from "./faults.js";
 import { BadField, schemaForm } from "./form.js";
@@ -10,8 +10,8 @@ import { instancesTable } from "./runparts.js";
 
 export const title = (name) => `Fault ${name}`;
 
-export async function show(main, name) {
-  const [{ faults }, { kinds }] = await Promise.all([get("/api/v1/faults"), get("/api/v1/faults/kinds")]);
+export async function show(main, name, signal) {
+  const [{ faults }, { kinds }] = await Promise.all([get("/api/v1/faults", signal), get("/api/v1/faults/kinds", signal)]);
   const fault = faults.find((f) => f.name === name);
   if (!fault) throw new ApiError(404, `No fault is called ${name}`);
   const schema = kinds[fault.kind] ?? { properties: {} };
@@ -23,7 +23,7 @@ export async function show(main, name) {
 }
 
 function facts(fault, schema) {
-  return pairs([
+  return el("div", { class: "card" }, pairs([
     ["Kind", `${fault.kind}. ${schema.description?.split("\n\n")[0] ?? ""}`],
     ["Layer", fault.layer],
     ["Who notices", fault.fools],
@@ -31,7 +31,7 @@ function facts(fault, schema) {
     ["Longest", fault.longest_seconds ? span(fault.longest_seconds) : null],
     ["Needs", fault.privilege],
     ["Objectives", objectiveText(fault.objectives)],
-  ]);
+  ]));
 }
 
 function triggerForm(fault, schema) {
@@ -47,8 +47,8 @@ function triggerForm(fault, schema) {
     el("p", { class: "buttons" }, button, el("span", { class: "help" }, "Touches nothing: shows which instances it would break, and asks.")));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    if (button.disabled) return;
-    button.disabled = true;
+    if (isBusy(button)) return;
+    setBusy(button, true);
     wrong.textContent = "";
     fields.mark("", "");
     try {
@@ -56,7 +56,7 @@ function triggerForm(fault, schema) {
     } catch (error) {
       complain(error.message, error instanceof BadField ? error.path : error.message.split(":")[0]);
     } finally {
-      button.disabled = false;
+      setBusy(button, false);
     }
   });
   return form;
