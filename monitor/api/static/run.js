@@ -43,7 +43,8 @@ function parts(run, load) {
   return [
     summary(run),
     run.receipt_open && openReceipt(run, load),
-    phases(run),
+    // While it lives, the panel above has them.
+    live.status?.active?.id !== run.id && phases(run),
     run.objective_results.length > 0 && section("Objectives", objectivesTable(run.objective_results)),
     run.witnesses.length > 0 && section("What the witnesses saw", witnessesTable(run.witnesses)),
     run.comparisons.length > 0 && section("Do the witnesses agree?", comparisonsTable(run.comparisons)),
