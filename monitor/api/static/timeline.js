@@ -2,7 +2,7 @@
 import { get } from "./api.js";
 import { el, fill, freshId } from "./dom.js";
 import { clockText, mood, plural, span, time, verdictText } from "./format.js";
-import { live } from "./live.js";
+import { onRuns } from "./live.js";
 import { renewer } from "./renew.js";
 import { table } from "./table.js";
 
@@ -26,7 +26,7 @@ export function timelinePanel(signal, onData) {
   const renew = renewer(load, (error) => fill(box, el("p", { class: "error" }, error.message)), signal);
   // While somebody moves along it by keyboard, it stays as it is.
   const unlessHeld = () => box.contains(document.activeElement) || renew();
-  live.addEventListener("run", unlessHeld, { signal });
+  onRuns(unlessHeld, signal);
   const timer = setInterval(unlessHeld, RENEW_MS);
   signal.addEventListener("abort", () => clearInterval(timer));
   return { node, load };
