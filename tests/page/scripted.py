@@ -95,7 +95,8 @@ class ScriptedMonitor:
             if self.lag_once:
                 self.lag_once = False
                 yield "event: lagged\ndata: {}\n\n"
-                return
+                while not self.server.should_exit:  # leaving is the page's part
+                    await asyncio.sleep(0.1)
             if not self.muted:
                 yield event("status", self.world.status())
                 for second in self.world.seconds():
