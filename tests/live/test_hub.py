@@ -79,7 +79,7 @@ async def test_the_status_comes_first_and_again_when_it_changes() -> None:
     await hub.tick()
     scene.words = "hurt"
     await hub.tick()
-    messages = [parsed(await anext(stream)) for _ in range(2 + LATE_SECONDS)]
+    messages = [parsed(await anext(stream)) for _ in range(3 + LATE_SECONDS)]
     told = [data["words"] for event, data in messages if event == "status"]
     assert told == ["fine", "hurt"], "once at the first look, and when it changed; the clock alone is no news"
     await stream.aclose()
