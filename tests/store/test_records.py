@@ -119,7 +119,8 @@ def test_a_failed_batch_leaves_nothing_half_written(store: Store) -> None:
         raise AssertionError("a segment without a reason was stored")
 
 
-def test_size_counts_the_log_too(store: Store, path: Path) -> None:
+def test_size_counts_the_log_too(sqlite_store: Store, path: Path) -> None:
+    store = sqlite_store
     store.add([record(n) for n in range(2000)])
     assert store.size_bytes() >= path.stat().st_size > 0
     assert store.size_bytes() > 50_000
