@@ -24,8 +24,9 @@ KEY = 0x6166_7465
 """First half of our advisory locks' names ("afte"); the second half names the lock in its schema."""
 
 _OWN = "hashtext('aftershock ' || :what || ' ' || coalesce(current_schema(), ''))"
-_SERVER_SHARE = 0.75
-"""Of our own patience: the server gives up first, for its words say more than a silence."""
+_LOCK_SHARE, _STATEMENT_SHARE = 0.6, 0.75
+"""Of our own patience: the server gives up first, for its words say more than a silence, and those of a lock most."""
+
 READ_SECONDS = 10.0
 """Longest that the server may take for what a report reads."""
 
@@ -40,6 +41,7 @@ _SESSION = {
     "TimeZone": "UTC",
     "client_min_messages": "error",
     "statement_timeout": "8s",
+    "lock_timeout": "6s",
     # A service that is frozen in the middle of a transaction must not keep the others waiting.
     "idle_in_transaction_session_timeout": "10s",
     # A service whose machine is gone loses its locks after 25 s, not after hours.
@@ -95,7 +97,7 @@ class Postgres:
             pool_pre_ping=True,
         )
         event.listen(self._engine, "do_connect", _connect)
-        self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ")
         self._hold: _Hold | None = None
 
     @contextmanager
@@ -133,15 +135,18 @@ class Postgres:
 
 def _become_the_writer(connection: Connection, seconds: float) -> None:
     """One transaction at a time, as in SQLite; the server gives up on each statement well within `seconds`."""
-    limit = f"{round(seconds * 1000 * _SERVER_SHARE)}ms"
-    settings = {"synchronous_commit": "on", "lock_timeout": limit, "statement_timeout": limit}
-    _set(connection, settings)
+    settings = {
+        "synchronous_commit": "on",
+        "lock_timeout": _milliseconds(seconds * _LOCK_SHARE),
+        "statement_timeout": _milliseconds(seconds * _STATEMENT_SHARE),
+    }
+    calls = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+    connection.exec_driver_sql(f"select {calls}")
     connection.execute(text(f"select pg_advisory_xact_lock({KEY}, {_OWN})"), {"what": "writer"})
 
 
-def _set(connection: Connection, settings: dict[str, str]) -> None:
-    calls = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
-    connection.exec_driver_sql(f"select {calls}")
+def _milliseconds(seconds: float) -> str:
+    return f"{round(seconds * 1000)}ms"
 
 
 def _connect(_dialect: Dialect, _record: object, arguments: list[Any], options: dict[str, Any]) -> _Bounded:

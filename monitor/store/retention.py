@@ -58,7 +58,7 @@ def forget(database: Database, before_ns: int) -> None:
         oldest = connection.execute(select(func.min(records.c.start_ns))).scalar()
     if oldest is None or oldest >= before_ns:
         return
-    for low, high in chunked(oldest, before_ns, 24 * 60 * MINUTE_NS):
+    for low, high in chunked(oldest, before_ns, 60 * MINUTE_NS):
         with database.write(durable=False) as connection:
             connection.execute(delete(records).where(_started(low, high)))
     _give_back_space(database)

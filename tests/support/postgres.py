@@ -96,11 +96,15 @@ class Server:
         self._names = (f"d{n}" for n in itertools.count(1))
         words = folder / "password"
         words.write_text(PASSWORD, encoding="utf-8")
-        if os.geteuid() == 0:
-            for path in (folder, words):
-                os.chown(path, NOBODY, NOBODY)
+        self.own(folder, words)
         options = ["-U", USER, f"--pwfile={words}", "-A", "scram-sha-256", "-E", "UTF8", "--no-sync", "--locale=C"]
         self._run("initdb", "-D", self.data, *options)
+
+    @staticmethod
+    def own(*paths: Path) -> None:
+        """Give them to the server's user."""
+        for path in paths if os.geteuid() == 0 else ():
+            os.chown(path, NOBODY, NOBODY)
 
     def _run(self, name: str, *arguments: object) -> None:
         command = self._programs.command(name, *arguments)
