@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, Dialect
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from monitor.store.backend import BUSY_SECONDS, CONNECTIONS, MOST_CONNECTIONS
 from monitor.store.errors import StoreError
@@ -49,6 +49,9 @@ _SESSION = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
 }
+
+_AGAIN_SECONDS = 0.1
+_END_SECONDS = 0.5
 
 _here = threading.local()
 
@@ -118,7 +121,7 @@ class Postgres:
     def hold(self, where: str) -> None:
         hold = _Hold(self._engine, where)
         with patience(BUSY_SECONDS):
-            hold.keep()
+            hold.begin()
         self._hold = hold
 
     def size_bytes(self) -> int:
@@ -129,7 +132,7 @@ class Postgres:
 
     def close(self) -> None:
         if self._hold is not None:
-            self._hold.release()
+            self._hold.end()
         self._engine.dispose()
 
 
@@ -173,33 +176,46 @@ class _Hold:
         self._where = where
         self._connection: Connection | None = None
 
+    def begin(self) -> None:
+        """Hold it. An earlier service that was killed lets go a moment after its death. Raises StoreError."""
+        while True:
+            try:
+                return self.keep()
+            except StoreError:
+                if (_left() or 0) < 2 * _AGAIN_SECONDS:
+                    raise
+            time.sleep(_AGAIN_SECONDS)
+
     def keep(self) -> None:
-        """Hold it. Raises StoreError when another service does, and SQLAlchemy's errors."""
+        """Hold it still, or again. Raises StoreError when another service does, and SQLAlchemy's errors."""
         if self._connection is not None:
             try:
                 self._connection.execute(text("select 1"))
             except (OperationalError, InterfaceError):
-                self.release()
+                self._drop()
             else:
                 return
-        connection = self._engine.connect()
-        try:
-            self._take(connection)
-        except BaseException:
-            connection.invalidate()
-            connection.close()
-            raise
-        self._connection = connection
-
-    def _take(self, connection: Connection) -> None:
+        connection = self._connection = self._engine.connect()
         query = text(f"select pg_try_advisory_lock({KEY}, {_OWN})")
-        if not connection.execute(query, {"what": "service"}).scalar_one():
+        try:
+            taken = connection.execute(query, {"what": "service"}).scalar_one()
+        except BaseException:
+            self._drop()
+            raise
+        if not taken:
+            self._drop()
             raise StoreError(
                 f"{self._where} is in use by another aftershock service; stop it, or choose another database"
             )
 
-    def release(self) -> None:
-        """Let go, by ending the connection."""
+    def end(self) -> None:
+        """Let go; when it returns, another may begin."""
+        if self._connection is not None:
+            with suppress(SQLAlchemyError), patience(_END_SECONDS):
+                self._connection.execute(text("select pg_advisory_unlock_all()"))
+            self._drop()
+
+    def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.invalidate()
