@@ -67,6 +67,10 @@ def test_a_second_service_on_the_same_store_is_refused_and_a_killed_one_is_follo
     assert "Traceback" not in done.stderr
     assert PASSWORD not in done.stderr
     run, pid = begin_stall(monitor, 120)
+    done = second.cli("recover", "--all", "-c", str(second.config_path))
+    assert done.returncode != 0
+    assert "is in use by another aftershock service" in done.stderr
+    assert state_of(pid) == "T", "a fault that a service at work holds is left to it"
     monitor.kill()
     monitor.start(ready=False)
     wait_for("the revert", lambda: state_of(pid) not in {"T", "t"}, 10)
