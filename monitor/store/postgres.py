@@ -120,14 +120,6 @@ class Postgres:
                 _become_the_writer(connection, seconds)
                 yield connection
 
-    @contextmanager
-    def _connected(self, made: Engine) -> Iterator[Connection]:
-        """A transaction. A server that is away is found out soon, however much time the questions may take."""
-        with patience(BUSY_SECONDS):
-            connection = made.connect()
-        with connection, connection.begin():
-            yield connection
-
     def hold(self, where: str) -> None:
         hold = _Hold(self._engine, where)
         with patience(BUSY_SECONDS):
@@ -144,6 +136,14 @@ class Postgres:
         if self._hold is not None:
             self._hold.end()
         self._engine.dispose()
+
+    @contextmanager
+    def _connected(self, made: Engine) -> Iterator[Connection]:
+        """A transaction. A server that is away is found out soon, however much time the questions may take."""
+        with patience(BUSY_SECONDS):
+            connection = made.connect()
+        with connection, connection.begin():
+            yield connection
 
 
 def _become_the_writer(connection: Connection, seconds: float) -> None:
