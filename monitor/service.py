@@ -96,8 +96,9 @@ class Service:
     async def start(self) -> None:
         """Put back what was left, then load, then schedules.
 
-        Raises StoreError when results cannot be kept, OSError when the receiver cannot listen.
+        Raises StoreError when results cannot be kept or another service keeps its own there, OSError when the receiver cannot listen.
         """
+        await asyncio.to_thread(self.store.hold)
         await self.ingest.start()
         self.notifier.start()
         self.watch = IncidentWatch(await asyncio.to_thread(self.store.open_incident))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from monitor.measure.columns import Columns
 from monitor.model import Incident, Run
@@ -31,6 +31,14 @@ class Store:
     def close(self) -> None:
         """Give back all connections. Nothing is pending: every write was committed when it returned."""
         self._database.close()
+
+    def hold(self) -> None:
+        """Be the one service of this store until `close`. Raises StoreError when another is.
+
+        Two services on one store could inject at once, and the second would revert the first one's fault as left behind.
+        """
+        with self._watched():
+            self._database.hold()
 
     # --- runs -------------------------------------------------------------------------------
 
@@ -167,13 +175,9 @@ class Store:
             retention.forget(self._database, before_ns)
 
     def size_bytes(self) -> int:
-        """Bytes on disk, the write-ahead log included."""
-        path = self._database.path
-        if path is not None:
-            files = [path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")]
-            return sum(f.stat().st_size for f in files if f.exists())
-        with self._read() as connection:
-            return int(connection.execute(text("select pg_database_size(current_database())")).scalar_one())
+        """Bytes on disk, of SQLite with its log."""
+        with self._watched():
+            return self._database.size_bytes()
 
     def check(self) -> None:
         """Write something; raises StoreError when that cannot be done."""
