@@ -89,7 +89,7 @@ class Bridge:
 
 def brief(run: dict[str, Any]) -> dict[str, Any]:
     """What lists show of a run."""
-    client = next((w for w in run["witnesses"] if w["witness"] == "client" and not w["probe"]), {})
+    client: dict[str, Any] = next((w for w in run["witnesses"] if w["witness"] == "client" and not w["probe"]), {})
     same = ("id", "fault_name", "verdict", "phase", "reason", "requested_by", "t_requested", "t_inject", "t_effect", "t_reverted", "t_finished", "receipt_open")  # fmt: skip
     judged = [r["met"] for r in run["objective_results"] if r["met"] is not None]
     return {name: run[name] for name in same} | {

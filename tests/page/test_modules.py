@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
-from tests.page.conftest import MakeTab
 from tests.page.scripted import ScriptedMonitor
+from tests.page.serving import served
+from tests.page.world import World
+from tests.support.monitor import free_port
 
 
-@pytest.fixture
-def page(scripted: ScriptedMonitor, tab: MakeTab) -> Page:
-    """Any page of the monitor: its modules can be imported there."""
-    made = tab().page
-    made.goto(f"{scripted.url}/static/uPlot.LICENSE.txt")
-    return made
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of the monitor that does nothing: its modules can be imported there."""
+    with served(ScriptedMonitor(World(), free_port()).server) as url:
+        context = browser.new_context()
+        made = context.new_page()
+        made.goto(f"{url}/static/uPlot.LICENSE.txt")
+        yield made
+        context.close()
 
 
 PARSE = """async (pieces) => {
@@ -38,7 +44,7 @@ EVENTS = [
 ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None)
 @given(cuts=st.lists(st.integers(0, len(STREAM)), max_size=8).map(sorted))
 def test_a_stream_reads_the_same_however_it_is_cut(page: Page, cuts: list[int]) -> None:
     edges = [0, *cuts, len(STREAM)]
@@ -82,7 +88,7 @@ SERIES = """async ([taken, keep]) => {
 }"""
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None)
 @given(
     taken=st.lists(st.tuples(st.integers(1_700_000_000, 1_700_000_040), st.integers(0, 9), st.booleans()), max_size=60)
 )

@@ -57,6 +57,15 @@ def test_a_client_that_lagged_connects_again(scripted: ScriptedMonitor, page: Pa
     assert scripted.live_opened > before
 
 
+def test_what_happened_between_two_connections_is_fetched(scripted: ScriptedMonitor, page: Page) -> None:
+    page.goto(f"{scripted.url}/runs?fault=etcd_kill")
+    expect(page.get_by_text("No run fits this filter.")).to_be_visible()
+    scripted.muted = True
+    scripted.lag_once = True
+    scripted.world.add_run("etcd_kill", scripted.world.now())
+    expect(page.get_by_role("row").filter(has_text="etcd_kill")).to_be_visible()
+
+
 def test_an_api_that_is_down_is_said_and_comes_back(scripted: ScriptedMonitor, tab: MakeTab) -> None:
     for path in ("/api/v1/live", "/api/v1/runs", "/api/v1/timeline", "/api/v1/series"):
         scripted.answers[path] = (503, "the store refuses: disk full")

@@ -93,11 +93,12 @@ export class ProbeChart {
     ctx.rect(left, top, width, height);
     ctx.clip();
     const x = (at) => Math.min(left + width, Math.max(left, u.valToPos(at, "x", true)));
-    for (const [from, to] of faults) {
+    const seen = ([from, to]) => to >= this.range[0] && from <= this.range[1];
+    for (const [from, to] of faults.filter(seen)) {
       ctx.fillStyle = c.fault;
       ctx.fillRect(x(from), top, Math.max(2, x(to) - x(from)), height);
     }
-    for (const [from, to] of gaps) hatch(ctx, x(from), x(to), top, height, c.gap);
+    for (const [from, to] of gaps.filter(seen)) hatch(ctx, x(from), x(to), top, height, c.gap);
     ctx.restore();
   }
 

@@ -63,12 +63,7 @@ export function chartPanel(signal) {
     trouble.textContent = error.message;
   }, signal);
 
-  let connection = live.connections;
   live.addEventListener("second", ({ detail }) => {
-    if (connection !== live.connections) { // what came between two connections is only in the store
-      connection = live.connections;
-      renew();
-    }
     if (state.step !== 1) return;
     const known = state.series.get(detail.probe);
     if (known) known.take(detail);
@@ -79,6 +74,7 @@ export function chartPanel(signal) {
     }
     if (detail.probe === state.probe) draw();
   }, { signal });
+  live.addEventListener("missed", renew, { signal });
   live.addEventListener("run", ({ detail }) => remember(state, detail), { signal });
   const timers = [setInterval(tell, WORDS_MS), setInterval(draw, 1000), setInterval(() => state.step !== 1 && renew(), RENEW_MS)];
   signal.addEventListener("abort", () => timers.forEach(clearInterval));

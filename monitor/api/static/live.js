@@ -6,15 +6,16 @@ import { events } from "./sse.js";
 export const STALE_MS = 10000;
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 10000;
+const HIDDEN_MS = 60000;
 
-/** Events: `status`, `second`, `run` with the data as `detail`; `link` when the connection's state changes. */
+/** Events: `status`, `second`, `run` with the data as `detail`; `link` when the connection's state changes; `missed`
+ * after a pause between two connections: what happened in it must be fetched. */
 export class Live extends EventTarget {
   status = null;
   /** Milliseconds of this browser's clock at the last event; null before the first. */
   heardAt = null;
   trouble = "";
-  /** Every connection is one more; what was missed between two must be fetched. */
-  connections = 0;
+  #connections = 0;
   #stop = null;
   #wait = FIRST_WAIT_MS;
 
@@ -27,6 +28,16 @@ export class Live extends EventTarget {
   close() {
     this.#stop?.abort();
     this.#stop = null;
+  }
+
+  /** A tab that nobody looks at gives its connection back: a browser has six for a host, the monitor 32 for all. */
+  restWhileHidden() {
+    let timer = null;
+    document.addEventListener("visibilitychange", () => {
+      clearTimeout(timer);
+      if (document.hidden) timer = setTimeout(() => this.close(), HIDDEN_MS);
+      else if (!this.#stop) this.start();
+    });
   }
 
   get stale() {
@@ -58,7 +69,8 @@ export class Live extends EventTarget {
     listen();
     try {
       const response = await request("/api/v1/live", { signal: AbortSignal.any([signal, silence.signal]) });
-      this.connections += 1;
+      this.#connections += 1;
+      if (this.#connections > 1) this.dispatchEvent(new CustomEvent("missed"));
       for await (const event of events(response)) {
         listen();
         if (signal.aborted) return;
@@ -101,3 +113,9 @@ function pause(ms, signal) {
 }
 
 export const live = new Live();
+
+/** Call `handler` when a run changes, and when changes may have been missed. */
+export function onRuns(handler, signal) {
+  live.addEventListener("run", handler, { signal });
+  live.addEventListener("missed", handler, { signal });
+}

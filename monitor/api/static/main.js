@@ -115,5 +115,6 @@ document.getElementById("forget").addEventListener("click", () => {
 });
 
 startHeader();
+live.restWhileHidden();
 live.start();
 show(false);

@@ -5,7 +5,7 @@ import { chartPanel } from "./chartpanel.js";
 import { el, fill, fillIfNew, section } from "./dom.js";
 import { awayText, chip, clockText, count, nowMs, plural, seconds, time, verdictChip } from "./format.js";
 import { stateNow } from "./header.js";
-import { live } from "./live.js";
+import { live, onRuns } from "./live.js";
 import { renewer } from "./renew.js";
 import { runsTable } from "./runtable.js";
 import { table } from "./table.js";
@@ -56,7 +56,7 @@ export async function show(main, _given, signal) {
   live.addEventListener("link", draw, { signal });
   const timer = setInterval(draw, 1000);
   signal.addEventListener("abort", () => clearInterval(timer));
-  live.addEventListener("run", renewer(load, (error) => fill(recent, el("p", { class: "error" }, error.message)), signal), { signal });
+  onRuns(renewer(load, (error) => fill(recent, el("p", { class: "error" }, error.message)), signal), signal);
   await Promise.all([load(), timeline.load(), chart.load()]);
 }
 

@@ -4,7 +4,7 @@ import { activePanel, phaseList } from "./active.js";
 import { cancelButton, dialogForm, openDialog } from "./dialog.js";
 import { el, fill, pairs, section } from "./dom.js";
 import { awayText, metChip, seconds, time, verdictChip } from "./format.js";
-import { live } from "./live.js";
+import { live, onRuns } from "./live.js";
 import { renewer } from "./renew.js";
 import { comparisonsTable, instancesTable, objectivesTable, witnessesTable } from "./runparts.js";
 
@@ -29,10 +29,10 @@ export async function show(main, id, signal) {
   const draw = () => panel?.draw();
   const again = renewer(load, (error) => { spoken.textContent = error.message; }, signal);
   const renew = ({ detail }) => {
-    if (run && detail.id === run.id) again();
+    if (run && (!detail || detail.id === run.id)) again();
   };
   main.append(heading, spoken, active, body);
-  live.addEventListener("run", renew, { signal });
+  onRuns(renew, signal);
   live.addEventListener("status", draw, { signal });
   const timer = setInterval(draw, 1000);
   signal.addEventListener("abort", () => clearInterval(timer));
@@ -43,7 +43,8 @@ function parts(run, load) {
   return [
     summary(run),
     run.receipt_open && openReceipt(run, load),
-    phases(run),
+    // While it lives, the panel above has them.
+    live.status?.active?.id !== run.id && phases(run),
     run.objective_results.length > 0 && section("Objectives", objectivesTable(run.objective_results)),
     run.witnesses.length > 0 && section("What the witnesses saw", witnessesTable(run.witnesses)),
     run.comparisons.length > 0 && section("Do the witnesses agree?", comparisonsTable(run.comparisons)),

@@ -48,7 +48,7 @@ export function instancesTable(instances) {
   return table("What the fault acts on", [
     { name: "Instance", head: true, cell: (i) => i.name },
     { name: "Component", cell: (i) => i.component },
-    { name: "Pod", cell: (i) => (i.pod ? `${i.pod.namespace}/${i.pod.name}` : "–") },
+    ...(instances.some((i) => i.pod) ? [{ name: "Pod", cell: (i) => (i.pod ? `${i.pod.namespace}/${i.pod.name}` : "–") }] : []),
     { name: "Processes", cell: (i) => (i.processes.length ? i.processes : i.process ? [i.process] : []).map((p) => el("span", { class: "line" }, `${p.pid} ${p.command}`)) },
   ], instances);
 }

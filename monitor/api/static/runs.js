@@ -2,7 +2,7 @@
 import { get } from "./api.js";
 import { el, fill } from "./dom.js";
 import { count, nowMs, plural, VERDICTS, verdictText } from "./format.js";
-import { live } from "./live.js";
+import { onRuns } from "./live.js";
 import { renewer } from "./renew.js";
 import { runsTable } from "./runtable.js";
 
@@ -57,7 +57,7 @@ export async function show(main, _given, signal) {
   main.append(el("h1", { tabindex: "-1" }, "Runs"), form(filter, faults, change), told, list);
   // A page that somebody reads further back does not move under them.
   const renew = () => filter.page === 1 && !list.contains(document.activeElement) && again();
-  live.addEventListener("run", renew, { signal });
+  onRuns(renew, signal);
   await load();
 }
 

@@ -2,7 +2,7 @@
 import { get } from "./api.js";
 import { el, fill, section } from "./dom.js";
 import { awayText, chip, count, time } from "./format.js";
-import { live } from "./live.js";
+import { onRuns } from "./live.js";
 import { renewer } from "./renew.js";
 import { table } from "./table.js";
 
@@ -19,7 +19,7 @@ export async function show(main, _given, signal) {
   const again = renewer(load, (error) => fill(body, el("p", { class: "error" }, error.message)), signal);
   const renew = () => body.contains(document.activeElement) || again();
   main.append(el("h1", { tabindex: "-1" }, "Schedule"), body);
-  live.addEventListener("run", renew, { signal });
+  onRuns(renew, signal);
   const timer = setInterval(renew, RENEW_MS);
   signal.addEventListener("abort", () => clearInterval(timer));
   await load();

@@ -2,7 +2,7 @@
 import { get } from "./api.js";
 import { el, fill, freshId } from "./dom.js";
 import { clockText, mood, plural, span, time, verdictText } from "./format.js";
-import { live } from "./live.js";
+import { onRuns } from "./live.js";
 import { renewer } from "./renew.js";
 import { table } from "./table.js";
 
@@ -15,7 +15,7 @@ export function timelinePanel(signal, onData) {
   const box = el("div");
   const id = freshId("hours");
   const select = el("select", { id, onchange: () => renew() }, HOURS.map(([value, text]) => el("option", { value, selected: value === 24 }, text)));
-  const node = el("div", {}, el("p", { class: "tools" }, el("label", { for: id }, "Show the last "), select), box);
+  const node = el("div", {}, el("p", { class: "tools" }, el("span", {}, el("label", { for: id }, "Show the last "), select)), box);
   async function load() {
     const hours = Number(select.value);
     const found = await get(`/api/v1/timeline?hours=${hours}`, signal);
@@ -26,7 +26,7 @@ export function timelinePanel(signal, onData) {
   const renew = renewer(load, (error) => fill(box, el("p", { class: "error" }, error.message)), signal);
   // While somebody moves along it by keyboard, it stays as it is.
   const unlessHeld = () => box.contains(document.activeElement) || renew();
-  live.addEventListener("run", unlessHeld, { signal });
+  onRuns(unlessHeld, signal);
   const timer = setInterval(unlessHeld, RENEW_MS);
   signal.addEventListener("abort", () => clearInterval(timer));
   return { node, load };
@@ -37,7 +37,7 @@ function marks(found) {
   return [
     ["Faults", found.runs.map((r) => ({
       from: r.t_inject ?? r.t_requested, to: r.t_recovered ?? r.t_reverted ?? r.t_finished ?? (r.verdict ? r.t_requested : end),
-      kind: mood(r.verdict), href: `/runs/${encodeURIComponent(r.id)}`,
+      kind: kindOf(r), href: `/runs/${encodeURIComponent(r.id)}`,
       what: `${r.fault_name}: ${verdictText(r.verdict)}${r.failed_requests ? `, ${plural(r.failed_requests, "failed request")}` : ""}`,
     }))],
     ["Incidents", found.incidents.map((i) => ({
@@ -50,6 +50,14 @@ function marks(found) {
     ["Planned", found.next.map((n) => ({ from: n.at_ns, to: n.at_ns, kind: "muted", what: `${n.fault} by schedule ${n.schedule}` }))],
   ];
 }
+
+/** Harm is not hidden by a good end: a run that hurt and recovered has a kind of its own. */
+function kindOf(run) {
+  const kind = mood(run.verdict);
+  return run.failed_requests > 0 && kind === "good" ? "hurt" : kind;
+}
+
+const LEGEND = [["good", "nobody was hurt"], ["hurt", "hurt, and recovered"], ["bad", "not recovered, or an incident"], ["warn", "not known"], ["muted", "skipped, or planned"]];
 
 function drawing(found, hours) {
   const begin = found.from_ns;
@@ -67,7 +75,8 @@ function drawing(found, hours) {
   all.sort((a, b) => Number(a.dataset.from) - Number(b.dataset.from));
   all.at(-1)?.setAttribute("tabindex", "0");
   made.addEventListener("keydown", (event) => step(event, all));
-  return [made, el("p", { class: "help told", "aria-hidden": "true" }, "Point at a mark, or go to it with the keyboard, to read it.")];
+  const legend = el("ul", { class: "legend", "aria-hidden": "true" }, LEGEND.map(([kind, text]) => el("li", {}, el("span", { class: "swatch mark-like", "data-kind": kind }), text)));
+  return [made, el("p", { class: "help told", "aria-hidden": "true" }, "Point at a mark, or go to it with the keyboard, to read it."), legend];
 }
 
 function mark({ from, to, kind, href, what }, percent) {
