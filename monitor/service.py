@@ -19,6 +19,7 @@ from monitor.export.telemetry import RunTracer
 from monitor.figures import ServiceFigures
 from monitor.incidents import IncidentWatch
 from monitor.ingest import Ingest
+from monitor.live.view import View
 from monitor.measure.server import ServerWitness
 from monitor.model import Phase, Run
 from monitor.notify.notifier import Notifier
@@ -88,19 +89,21 @@ class Service:
         self.witnesses = self._make_witnesses()
         self.engine = self._make_engine()
         self.scheduler = Scheduler(settings.schedules, self._fire, on_skip=self.metrics.schedule_skipped)
+        self.view = View(self)
 
     # --- life -------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Put back what was left, then load, then schedules.
 
-        Raises StoreError when results cannot be kept, OSError when the receiver cannot listen.
+        Raises StoreError when results cannot be kept or another service keeps its own there, OSError when the receiver cannot listen.
         """
+        await asyncio.to_thread(self.store.hold)
         await self.ingest.start()
         self.notifier.start()
         self.watch = IncidentWatch(await asyncio.to_thread(self.store.open_incident))
         controls = [name for name, entry in self.entries.items() if entry.fault.kind == "none"]
-        self.figures = await asyncio.to_thread(ServiceFigures.restored, self.store, controls)
+        self.figures = await asyncio.to_thread(ServiceFigures.restored, self.store, controls, list(self.entries))
         self.metrics.restore(self.figures)
         left = await self.engine.start()
         for run in left:
@@ -112,6 +115,7 @@ class Service:
             await probe.start()
         self._tasks = [
             asyncio.create_task(self._every(TICK_SECONDS, self._tick)),
+            asyncio.create_task(self._every(TICK_SECONDS, self.view.tick)),
             asyncio.create_task(self._every(SOURCE_CHECK_SECONDS, self._check_sources)),
             asyncio.create_task(self._every(HOUSEKEEPING_SECONDS, self._keep_house)),
         ]
@@ -125,6 +129,7 @@ class Service:
             log.debug("stopped before the scheduler had started")
         self.witnesses.in_hurry = True
         await self.engine.shutdown(reason)
+        self.view.hub.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -243,6 +248,7 @@ class Service:
         )
         self.metrics.run_changed(run)
         self.figures.take_run(run)
+        self.view.run_changed(run)
         if run.phase is Phase.FINISHED:
             self.tracer.export(run)
             self.notifier.finished(run)

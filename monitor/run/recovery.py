@@ -96,6 +96,7 @@ async def recover_offline(settings: Settings, run_id: str | None) -> list[Run]:
 
     store = Store(store_url(settings))
     try:
+        store.hold()
         runs = store.open_receipts()
         if run_id is not None:
             found = store.run(run_id)

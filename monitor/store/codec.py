@@ -14,6 +14,9 @@ from probes.record import ErrorClass, Outcome, Record
 MESSAGE_LENGTH = 500
 """Longer error texts are cut; the first lines say it."""
 
+SMALL, WHOLE = 2**15 - 1, 2**31 - 1
+"""Largest numbers of SmallInteger and Integer columns."""
+
 _TEXT = b"\x01"
 _TEXT_OF_15 = b"\x02\x02"
 
@@ -26,7 +29,7 @@ def pack_id(request_id: str) -> bytes:
         parsed = None
     if parsed is not None and str(parsed) == request_id:
         return parsed.bytes
-    text = request_id.encode()
+    text = request_id.encode(errors="surrogatepass")
     return (_TEXT_OF_15 if len(text) == 15 else _TEXT) + text
 
 
@@ -34,7 +37,17 @@ def unpack_id(packed: bytes) -> str:
     """The inverse of `pack_id`."""
     if len(packed) == 16:
         return str(uuid.UUID(bytes=packed))
-    return packed.removeprefix(_TEXT_OF_15 if packed.startswith(_TEXT_OF_15) else _TEXT).decode()
+    return packed.removeprefix(_TEXT_OF_15 if packed.startswith(_TEXT_OF_15) else _TEXT).decode(errors="surrogatepass")
+
+
+def storable(text: str) -> str:
+    """Without the characters that a database refuses; one bad word of a server must not hold back a whole batch."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
+def _within(value: int | None, most: int) -> int | None:
+    """What a server claims may be any number."""
+    return None if value is None else max(-most, min(value, most))
 
 
 def to_row(record: Record, probe: int) -> dict[str, Any]:
@@ -49,14 +62,14 @@ def to_row(record: Record, probe: int) -> dict[str, Any]:
         "error": ERROR_CODE[record.error],
         "end_exact": record.end_exact,
         "request_id": pack_id(record.request_id),
-        "status": record.status,
+        "status": _within(record.status, SMALL),
         "ttft_ns": record.ttft_ns,
         "inter_token_ns": record.inter_token_ns,
         "max_gap_ns": record.max_gap_ns,
-        "input_tokens": record.input_tokens,
-        "output_tokens": record.output_tokens,
-        "expected_tokens": record.expected_tokens,
-        "message": record.message[:MESSAGE_LENGTH] or None,
+        "input_tokens": _within(record.input_tokens, WHOLE),
+        "output_tokens": _within(record.output_tokens, WHOLE),
+        "expected_tokens": _within(record.expected_tokens, WHOLE),
+        "message": storable(record.message[:MESSAGE_LENGTH]) or None,
     }
 
 

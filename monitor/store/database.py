@@ -1,36 +1,36 @@
-"""The connection to the database: pragmas, transactions, schema version."""
+"""The database: who may write when, transactions, schema version."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc, inspect, text
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.engine import URL
 
+from monitor.store import address
+from monitor.store.backend import BUSY_SECONDS, Backend, Sqlite
 from monitor.store.errors import StoreError, StoreLocked, translated
 
 HEAD = "0001"
 """Newest migration. Known here so that a start with a current schema need not import Alembic (10 MB)."""
 
-BUSY_SECONDS = 2.0
-"""Longest wait for a lock: a run's transition waits for it, and `stop` must revert within 5 s."""
+BATCH_SECONDS = 10.0
+"""Longest that a server may take for a batch of records, which no fault waits for."""
+
+MIGRATE_SECONDS = 600.0
 
 
 class Database:
     """One database, for many threads. Raises only StoreError."""
 
     def __init__(self, url: str) -> None:
-        with translated("store.url"):
-            parsed = make_url(url)
-        self.url = parsed
-        self.where = _where(parsed)
+        self.url = address.parse(url)
+        self.where = address.where(self.url)
         self._writing = threading.Lock()
         with translated(self.where):
-            self._engine = _engine(parsed)
+            self._backend = _backend(self.url)
         try:
             self._migrate()
         except StoreError:
@@ -38,22 +38,27 @@ class Database:
             raise
 
     def close(self) -> None:
-        """Give back all connections."""
-        self._engine.dispose()
+        """Give back all connections, and the hold."""
+        self._backend.close()
 
     @property
     def is_sqlite(self) -> bool:
-        return self.url.get_backend_name() == "sqlite"
+        return isinstance(self._backend, Sqlite)
 
-    @property
-    def path(self) -> Path | None:
-        """The file of a SQLite store."""
-        return Path(self.url.database) if self.is_sqlite and self.url.database else None
+    def hold(self) -> None:
+        """Be the one service of this store until `close`. Raises StoreError when another is."""
+        with translated(self.where):
+            self._backend.hold(self.where)
+
+    def size_bytes(self) -> int:
+        """Bytes on disk."""
+        with translated(self.where):
+            return self._backend.size_bytes()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A consistent view."""
-        with translated(self.where), self._engine.begin() as connection:
+        with translated(self.where), self._backend.read() as connection:
             yield connection
 
     @contextmanager
@@ -62,72 +67,43 @@ class Database:
 
         Writers queue in this process first: SQLite's own waiting is unfair, and a run must not starve behind records.
         """
+        seconds = BUSY_SECONDS if durable else BATCH_SECONDS
+        with self._transaction(durable=durable, seconds=seconds) as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, *, durable: bool, seconds: float) -> Iterator[Connection]:
         if not self._writing.acquire(timeout=BUSY_SECONDS):
             raise StoreLocked(f"{self.where} is busy: another write of this service takes too long")
         try:
-            options = {"aftershock_sync": "FULL" if durable else "NORMAL"}
-            with translated(self.where), self._engine.execution_options(**options).begin() as connection:
+            with translated(self.where), self._backend.write(durable=durable, seconds=seconds) as connection:
                 yield connection
         finally:
             self._writing.release()
 
     def _migrate(self) -> None:
-        with self.write(durable=True) as connection:
-            version = _version(connection)
-            if version == HEAD:
+        # Of a SQLite store one knows only by writing whether it can be written.
+        with self.write(durable=True) if self.is_sqlite else self.read() as connection:
+            if version(connection) == HEAD:
                 return
-            from monitor.store.migrate import upgrade  # noqa: PLC0415 - Alembic is heavy and rarely needed
+        from monitor.store.migrate import upgrade  # noqa: PLC0415 - Alembic is heavy and rarely needed
 
+        # Whoever else begins at the same time waits, and then finds nothing to do.
+        with self._transaction(durable=True, seconds=MIGRATE_SECONDS) as connection:
             upgrade(connection, self.where)
 
 
-def _version(connection: Connection) -> str | None:
+def version(connection: Connection) -> str | None:
+    """The newest migration that a store has seen; None for a new one."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     found = connection.execute(text("select version_num from alembic_version")).scalar()
     return str(found) if found is not None else None
 
 
-def _where(url: URL) -> str:
+def _backend(url: URL) -> Backend:
     if url.get_backend_name() == "sqlite":
-        return f"the store {url.database or 'in memory'}"
-    return f"the store {url.render_as_string(hide_password=True)}"
+        return Sqlite(url)
+    from monitor.store.postgres import Postgres  # noqa: PLC0415 - psycopg is 7 MB that a file does not need
 
-
-def _engine(url: URL) -> Engine:
-    try:
-        if url.get_backend_name() != "sqlite":
-            return create_engine(url, pool_size=4, max_overflow=12, pool_timeout=BUSY_SECONDS, pool_pre_ping=True)
-        if not url.database or url.database == ":memory:":
-            raise StoreError("store.url: a SQLite store needs a file, such as sqlite:////var/lib/aftershock/store.db")
-        engine = create_engine(
-            url,
-            pool_size=4,
-            max_overflow=12,
-            pool_timeout=BUSY_SECONDS,
-            connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
-        )
-    except exc.NoSuchModuleError as error:
-        raise StoreError(f"store.url: unknown kind of database {url.drivername!r}; use sqlite:///") from error
-    event.listen(engine, "connect", _prepare)
-    event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _prepare(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # transactions begin where we say, not where the driver guesses
-    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # takes hold in a new file only, and before WAL
-    mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()
-    if not mode or str(mode[0]).lower() != "wal":
-        raise StoreError("the store's file system does not support SQLite's WAL mode; choose a local disk for data_dir")
-    connection.execute("PRAGMA journal_size_limit=67108864")
-
-
-def _begin(connection: Connection) -> None:
-    sync = connection.get_execution_options().get("aftershock_sync")
-    if sync is None:
-        connection.exec_driver_sql("BEGIN")
-        return
-    connection.exec_driver_sql(f"PRAGMA synchronous={sync}")
-    # a deferred transaction that reads first cannot wait for a lock when it wants to write
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    return Postgres(url)

@@ -32,7 +32,7 @@ def add_gaps(connection: Connection, batch: Sequence[Gap]) -> None:
     """Insert, or close the one that began at the same instant."""
     for gap in batch:
         same = (gaps.c.probe == gap.probe) & (gaps.c.start_ns == gap.start_ns)
-        values = {"end_ns": gap.end_ns, "reason": gap.reason}
+        values = {"end_ns": gap.end_ns, "reason": codec.storable(gap.reason)}
         if not connection.execute(update(gaps).where(same).values(values)).rowcount:
             connection.execute(insert(gaps).values(probe=gap.probe, start_ns=gap.start_ns, **values))
 
@@ -40,8 +40,12 @@ def add_gaps(connection: Connection, batch: Sequence[Gap]) -> None:
 def add_segments(connection: Connection, batch: Sequence[SegmentClosed]) -> None:
     """Insert; repeating a batch changes nothing."""
     if batch:
-        rows = [{c.name: getattr(s, c.name) for c in segments.columns} for s in batch]
+        rows = [_segment(s) for s in batch]
         connection.execute(_insert_new(connection, segments), rows)
+
+
+def _segment(closed: SegmentClosed) -> dict[str, Any]:
+    return {c.name: getattr(closed, c.name) for c in segments.columns} | {"reason": codec.storable(closed.reason)}
 
 
 def select_records(

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from monitor.model import Incident, Phase, Run
+from monitor.store.codec import storable
 from monitor.store.errors import StoreCorrupt
 from monitor.store.schema import flags, incidents, runs
 
@@ -36,6 +37,7 @@ def save_run(connection: Connection, run: Run) -> None:
 
 def find_run(connection: Connection, wanted: str) -> Run | None:
     """By id, or by an unambiguous prefix; raises LookupError with one line for an ambiguous one."""
+    wanted = storable(wanted)
     if not wanted:
         return None
     exact = connection.execute(select(runs.c.id, runs.c.body).where(runs.c.id == wanted)).first()
@@ -59,9 +61,9 @@ def list_runs(
     """Newest first, and how many there are in all."""
     chosen: list[ColumnElement[bool]] = []
     if fault is not None:
-        chosen.append(runs.c.fault_name == fault)
+        chosen.append(runs.c.fault_name == storable(fault))
     if verdict is not None:
-        chosen.append(runs.c.verdict == verdict)
+        chosen.append(runs.c.verdict == storable(verdict))
     if since_ns is not None:
         chosen.append(runs.c.t_requested >= since_ns)
     total = connection.execute(select(func.count()).select_from(runs).where(*chosen)).scalar_one()
@@ -106,7 +108,7 @@ def forget_runs(connection: Connection, before_ns: int) -> None:
 
 def save_incident(connection: Connection, incident: Incident) -> Incident:
     """Insert (and give an id) or replace."""
-    row = incident.model_dump(exclude={"id"})
+    row = incident.model_dump(exclude={"id"}) | {"first_error": storable(incident.first_error)}
     if incident.id is not None:
         same = incidents.c.id == incident.id
         if connection.execute(update(incidents).where(same).values(row)).rowcount:

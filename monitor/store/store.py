@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from monitor.measure.columns import Columns
 from monitor.model import Incident, Run
 from monitor.store import history, records, retention, runs
 from monitor.store.database import Database
 from monitor.store.errors import StoreError
-from monitor.store.history import Minute
+from monitor.store.history import Count, Minute
 from probes.record import Gap, Record, SegmentClosed
 
 
@@ -31,6 +31,14 @@ class Store:
     def close(self) -> None:
         """Give back all connections. Nothing is pending: every write was committed when it returned."""
         self._database.close()
+
+    def hold(self) -> None:
+        """Be the one service of this store until `close`. Raises StoreError when another is.
+
+        Two services on one store could inject at once, and the second would revert the first one's fault as left behind.
+        """
+        with self._watched():
+            self._database.hold()
 
     # --- runs -------------------------------------------------------------------------------
 
@@ -107,6 +115,11 @@ class Store:
         with self._read() as connection:
             return history.select_minutes(connection, start_ns, end_ns)
 
+    def counts(self, start_ns: int, end_ns: int, step_ns: int) -> list[Count]:
+        """How many requests started in each cell of [start_ns, end_ns); folded ones are not among them."""
+        with self._read() as connection:
+            return history.select_counts(connection, start_ns, end_ns, step_ns)
+
     def folded_until(self) -> int | None:
         """Good requests that started before this instant are folded."""
         with self._read() as connection:
@@ -162,13 +175,9 @@ class Store:
             retention.forget(self._database, before_ns)
 
     def size_bytes(self) -> int:
-        """Bytes on disk, the write-ahead log included."""
-        path = self._database.path
-        if path is not None:
-            files = [path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")]
-            return sum(f.stat().st_size for f in files if f.exists())
-        with self._read() as connection:
-            return int(connection.execute(text("select pg_database_size(current_database())")).scalar_one())
+        """Bytes on disk, of SQLite with its log."""
+        with self._watched():
+            return self._database.size_bytes()
 
     def check(self) -> None:
         """Write something; raises StoreError when that cannot be done."""

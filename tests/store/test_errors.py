@@ -74,7 +74,7 @@ def test_a_full_disk_refuses_whole_batches_and_works_again_when_there_is_room(ti
 
 def test_a_full_database_refuses_whole_batches(path: Path) -> None:
     store = Store(f"sqlite:///{path}")
-    limit = event.listens_for(store._database._engine, "checkout")
+    limit = event.listens_for(store._database._backend._engine, "checkout")
     limit(lambda raw, *_: raw.execute("PRAGMA max_page_count=150"))
     try:
         taken, error = fill(store)
@@ -85,7 +85,8 @@ def test_a_full_database_refuses_whole_batches(path: Path) -> None:
         store.close()
 
 
-def test_a_locked_store_refuses_within_its_bound_and_works_again_afterwards(store: Store, path: Path) -> None:
+def test_a_locked_store_refuses_within_its_bound_and_works_again_afterwards(sqlite_store: Store, path: Path) -> None:
+    store = sqlite_store
     store.save_run(run(1))
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -104,7 +105,7 @@ def test_a_locked_store_refuses_within_its_bound_and_works_again_afterwards(stor
     assert found.phase is Phase.GUARDED
 
 
-def test_a_locked_store_cannot_be_opened_either(store: Store, path: Path) -> None:
+def test_a_locked_store_cannot_be_opened_either(sqlite_store: Store, path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreLocked):

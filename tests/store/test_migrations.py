@@ -13,23 +13,25 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
+from monitor.store import address
 from monitor.store.database import HEAD
 from monitor.store.errors import StoreError
 from monitor.store.migrate import newest
 from monitor.store.retention import _minutes_query
 from monitor.store.schema import metadata, records
 from monitor.store.store import Store
+from tests.store.conftest import Place
 from tests.support.records import run
 
 
-def test_the_migrations_give_the_schema_of_the_code(store: Store, path: Path) -> None:
-    engine = create_engine(f"sqlite:///{path}")
+def test_the_migrations_give_the_schema_of_the_code(store: Store, place: Place) -> None:
+    engine = create_engine(address.parse(place.url))
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
 
 
-def test_tables_are_made_as_the_code_says(store: Store, path: Path) -> None:
+def test_tables_are_made_as_the_code_says(sqlite_store: Store, path: Path) -> None:
     """Alembic does not compare WITHOUT ROWID, which is what clusters records by time."""
     with closing(sqlite3.connect(path)) as db:
         made = dict(db.execute("select name, sql from sqlite_master where type = 'table'"))
@@ -41,24 +43,21 @@ def test_the_newest_migration_is_the_one_the_code_knows() -> None:
 
 
 def test_opening_a_current_store_does_not_load_alembic(
-    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "monitor.store.migrate", None)
-    Store(f"sqlite:///{path}").close()
+    Store(place.url).close()
 
 
-def test_a_store_of_a_newer_version_is_left_alone(store: Store, path: Path) -> None:
+def test_a_store_of_a_newer_version_is_left_alone(store: Store, place: Place) -> None:
     store.save_run(run(1))
-    with closing(sqlite3.connect(path)) as db:
-        db.execute("update alembic_version set version_num = '9999'")
-        db.commit()
+    place.ask("update alembic_version set version_num = '9999'")
     with pytest.raises(StoreError, match="newer aftershock"):
-        Store(f"sqlite:///{path}")
-    with closing(sqlite3.connect(path)) as db:
-        assert db.execute("select count(*) from runs").fetchone() == (1,)
+        Store(place.url)
+    assert place.ask("select count(*) as n from runs") == [{"n": 1}]
 
 
-def test_a_migration_that_is_cut_short_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_migration_that_is_cut_short_leaves_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     from monitor.store import migrate  # noqa: PLC0415
 
     def cut(connection: object, where: str) -> None:
@@ -68,11 +67,10 @@ def test_a_migration_that_is_cut_short_leaves_nothing(path: Path, monkeypatch: p
     original = migrate.upgrade
     monkeypatch.setattr(migrate, "upgrade", cut)
     with pytest.raises(StoreError, match="power cut"):
-        Store(f"sqlite:///{path}")
-    with closing(sqlite3.connect(path)) as db:
-        assert db.execute("select name from sqlite_master").fetchall() == []
+        Store(place.url)
+    assert place.tables() == []
     monkeypatch.undo()
-    Store(f"sqlite:///{path}").close()
+    Store(place.url).close()
 
 
 def test_the_same_tables_and_queries_compile_for_postgresql() -> None:

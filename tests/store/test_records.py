@@ -40,6 +40,18 @@ def test_request_ids_survive_whatever_they_are(text: str) -> None:
     assert unpack_id(pack_id(text)) == text
 
 
+def test_what_a_database_would_refuse_does_not_hold_back_its_batch(store: Store) -> None:
+    odd = failed(1, message="a\x00b\ud800", output_tokens=10**30, status=10**9, request_id="\ud800")
+    gap, closed = Gap("chat", T0, None, "no\x00"), SegmentClosed("chat", 1, T0, T0 + 9, 3, 2, 1, 0, 0, "no\x00")
+    store.add([odd, record(2)], [gap], [closed])
+    first, second = store.records(T0, T0 + 10 * SECOND)
+    assert (first.message, first.request_id, second) == ("a\N{REPLACEMENT CHARACTER}b?", "\ud800", record(2))
+    assert first.output_tokens == 2**31 - 1
+    assert len(store.gaps(T0, T0 + 1)) == len(store.segments(T0)) == 1
+    assert store.run("a\x00") is None
+    assert store.runs(fault="a\x00") == ([], 0)
+
+
 def test_a_uuid_takes_sixteen_bytes() -> None:
     assert len(pack_id(record(1).request_id)) == 16
 
@@ -119,7 +131,8 @@ def test_a_failed_batch_leaves_nothing_half_written(store: Store) -> None:
         raise AssertionError("a segment without a reason was stored")
 
 
-def test_size_counts_the_log_too(store: Store, path: Path) -> None:
+def test_size_counts_the_log_too(sqlite_store: Store, path: Path) -> None:
+    store = sqlite_store
     store.add([record(n) for n in range(2000)])
     assert store.size_bytes() >= path.stat().st_size > 0
     assert store.size_bytes() > 50_000

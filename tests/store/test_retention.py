@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
 from monitor.model import Incident, Phase, Verdict
 from monitor.store.retention import BOUNDS_NS
 from monitor.store.store import Store
 from probes.record import ErrorClass, Gap, Outcome, SegmentClosed
+from tests.store.conftest import Place
 from tests.support.records import SECOND, T0, failed, record, run
 
 
-def minutes(path: Path) -> list[sqlite3.Row]:
-    with closing(sqlite3.connect(path)) as db:
-        db.row_factory = sqlite3.Row
-        return db.execute("select * from minutes order by minute_ns, probe").fetchall()
+def minutes(place: Place) -> list[Mapping[str, Any]]:
+    return place.ask("select * from minutes order by minute_ns, probe")
 
 
-def test_good_requests_become_a_row_a_minute_and_probe_and_bad_ones_stay(store: Store, path: Path) -> None:
+def test_good_requests_become_a_row_a_minute_and_probe_and_bad_ones_stay(store: Store, place: Place) -> None:
     lost = failed(55, outcome=Outcome.LOST, error=ErrorClass.LOST)
     slow = record(56, outcome=Outcome.SLOW, error=ErrorClass.SLOW_GAP)
     kept = [failed(50), lost, slow]
@@ -31,7 +29,7 @@ def test_good_requests_become_a_row_a_minute_and_probe_and_bad_ones_stay(store: 
     assert store.fold(T0 + 120 * SECOND) == 52
     left = store.records(T0 - SECOND, T0 + 1000 * SECOND)
     assert left == [*kept, record(125)]
-    first, long, second = minutes(path)
+    first, long, second = minutes(place)
     assert (first["minute_ns"], first["good"], first["life_ns"]) == (T0, 50, 25 * SECOND)
     assert (first["ttft_count"], first["ttft_ns"]) == (50, 50 * 40_000_000)
     assert (first["inter_token_count"], first["inter_token_ns"]) == (50, 50 * 5_000_000)
@@ -40,11 +38,11 @@ def test_good_requests_become_a_row_a_minute_and_probe_and_bad_ones_stay(store: 
     assert (second["minute_ns"], second["good"]) == (T0 + 60 * SECOND, 1)
 
 
-def test_histograms_of_a_minute_hold_each_request_once_in_its_bucket(store: Store, path: Path) -> None:
+def test_histograms_of_a_minute_hold_each_request_once_in_its_bucket(store: Store, place: Place) -> None:
     lives = [0.025, 0.0250001, 0.5, 60.0, 61.0, 0.0]
     store.add([record(n, life=life, ttft_ns=BOUNDS_NS[2]) for n, life in enumerate(lives)])
     store.fold(T0 + 60 * SECOND)
-    (row,) = minutes(path)
+    (row,) = minutes(place)
     life = json.loads(row["life_histogram"])
     assert len(life) == len(BOUNDS_NS) + 1
     assert sum(life) == len(lives)
@@ -56,27 +54,26 @@ def test_histograms_of_a_minute_hold_each_request_once_in_its_bucket(store: Stor
     assert json.loads(row["ttft_histogram"])[2] == len(lives)
 
 
-def test_only_whole_minutes_are_folded_and_folding_again_goes_on(store: Store, path: Path) -> None:
+def test_only_whole_minutes_are_folded_and_folding_again_goes_on(store: Store, place: Place) -> None:
     store.add([record(n) for n in range(180)])
     assert store.fold(T0 + 119 * SECOND) == 60
     assert store.fold(T0 + 119 * SECOND) == 0
     assert store.fold(T0 + 180 * SECOND) == 120
-    assert [r["good"] for r in minutes(path)] == [60, 60, 60]
+    assert [r["good"] for r in minutes(place)] == [60, 60, 60]
 
 
-def test_a_late_request_is_added_to_its_minute(store: Store, path: Path) -> None:
+def test_a_late_request_is_added_to_its_minute(store: Store, place: Place) -> None:
     store.add([record(1)])
     store.fold(T0 + 60 * SECOND)
     store.add([record(2)])
-    with closing(sqlite3.connect(path)) as db:
-        db.execute("delete from flags where name = 'folded'")
-        db.commit()
+    place.ask("delete from flags where name = 'folded'")
     assert store.fold(T0 + 60 * SECOND) == 1
-    (row,) = minutes(path)
+    (row,) = minutes(place)
     assert (row["good"], sum(json.loads(row["life_histogram"])), row["output_tokens"]) == (2, 2, 64)
 
 
-def test_folding_gives_space_back(store: Store) -> None:
+def test_folding_gives_space_back(sqlite_store: Store) -> None:
+    store = sqlite_store
     store.add([record(n) for n in range(40_000)])
     before = store.size_bytes()
     store.fold(T0 + 40_000 * SECOND)
@@ -84,7 +81,7 @@ def test_folding_gives_space_back(store: Store) -> None:
     assert store.size_bytes() < before / 2
 
 
-def test_forgetting_deletes_what_is_old_and_nothing_that_is_open(store: Store, path: Path) -> None:
+def test_forgetting_deletes_what_is_old_and_nothing_that_is_open(store: Store, place: Place) -> None:
     day = 86_400 * SECOND
     done = {"phase": Phase.FINISHED, "verdict": Verdict.RECOVERED}
     store.save_run(run(0, **done))
@@ -104,7 +101,7 @@ def test_forgetting_deletes_what_is_old_and_nothing_that_is_open(store: Store, p
     assert store.records(T0, T0 + 10 * day) == [failed(3, start=86_400 * 3)]
     assert store.gaps(T0, T0 + day) == [Gap("chat", T0 + 2, None, "y")]
     assert store.segments(0) == []
-    assert minutes(path) == []
+    assert minutes(place) == []
     assert store.incidents() == [lasting]
     assert old.id != lasting.id
 

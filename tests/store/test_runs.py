@@ -1,14 +1,11 @@
-"""Runs, flags and incidents, through a real SQLite file."""
+"""Runs, flags and incidents, through real databases."""
 
 from __future__ import annotations
 
 import random
-import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -17,6 +14,7 @@ from monitor.model import Incident, ObjectiveResult, Phase, Run, Stretch, Transi
 from monitor.store.errors import StoreCorrupt, StoreError
 from monitor.store.ids import RunIds, new_run_id
 from monitor.store.store import Store
+from tests.store.conftest import Place
 from tests.support.records import SECOND, T0, record, run
 
 
@@ -54,17 +52,17 @@ def full_run() -> Run:
     )
 
 
-def test_a_run_comes_back_as_it_was_saved_also_in_another_process(store: Store, path: Path) -> None:
+def test_a_run_comes_back_as_it_was_saved_also_in_another_process(store: Store, place: Place) -> None:
     store.save_run(full_run())
     assert store.run(full_run().id) == full_run()
-    again = Store(f"sqlite:///{path}")
+    again = Store(place.url)
     try:
         assert again.run(full_run().id) == full_run()
     finally:
         again.close()
 
 
-def test_saving_again_replaces_and_what_one_filters_by_follows(store: Store, path: Path) -> None:
+def test_saving_again_replaces_and_what_one_filters_by_follows(store: Store, place: Place) -> None:
     store.save_run(run(1, phase=Phase.PLANNED, receipt_open=True))
     assert [r.id for r in store.open_receipts()] == [run(1).id]
     assert [r.id for r in store.unfinished()] == [run(1).id]
@@ -73,10 +71,8 @@ def test_saving_again_replaces_and_what_one_filters_by_follows(store: Store, pat
     assert store.open_receipts() == []
     assert store.unfinished() == []
     assert store.runs()[1] == 1
-    with closing(sqlite3.connect(path)) as db:
-        assert db.execute("select verdict, phase, t_finished, receipt_open, met from runs").fetchall() == [
-            ("recovered", "finished", 9, 0, 0)
-        ]
+    (row,) = place.ask("select verdict, phase, t_finished, receipt_open, met from runs")
+    assert tuple(row.values()) == ("recovered", "finished", 9, 0, 0)
 
 
 def test_a_finished_run_whose_revert_failed_is_still_an_open_receipt(store: Store) -> None:
@@ -114,23 +110,21 @@ def test_a_run_is_found_by_a_prefix_and_an_ambiguous_one_lists_what_it_fits(stor
     assert store.run("") is None
 
 
-def test_a_body_that_cannot_be_read_names_its_run(store: Store, path: Path) -> None:
+def test_a_body_that_cannot_be_read_names_its_run(store: Store, place: Place) -> None:
     store.save_run(run(1))
-    with closing(sqlite3.connect(path)) as db:
-        db.execute("update runs set body = '{}'")
-        db.commit()
+    place.ask("update runs set body = '{}'")
     with pytest.raises(StoreCorrupt, match=run(1).id):
         store.run(run(1).id)
 
 
-def test_a_saved_run_survives_the_death_of_its_process(path: Path) -> None:
+def test_a_saved_run_survives_the_death_of_its_process(place: Place) -> None:
     program = (
         "import os, sys; from monitor.store.store import Store; from tests.support.records import run, record\n"
         "s = Store(sys.argv[1]); s.save_run(run(3, receipt_open=True)); s.add([record(1)]); os.kill(os.getpid(), 9)"
     )
-    ended = subprocess.run([sys.executable, "-c", program, f"sqlite:///{path}"], check=False, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", program, place.url], check=False, timeout=60)
     assert ended.returncode == -9
-    store = Store(f"sqlite:///{path}")
+    store = Store(place.url)
     try:
         assert [r.id for r in store.open_receipts()] == [run(3).id]
         assert len(store.records(T0, T0 + 10 * SECOND)) == 1
@@ -198,15 +192,16 @@ def test_run_ids_never_repeat_even_when_time_stands_still_or_goes_back() -> None
     assert len({new_run_id(T0) for _ in range(1000)}) == 1000
 
 
-def test_a_run_is_saved_so_that_a_power_cut_cannot_undo_it_and_records_more_cheaply(store: Store) -> None:
+def test_a_run_is_saved_so_that_a_power_cut_cannot_undo_it_and_records_more_cheaply(sqlite_store: Store) -> None:
+    store = sqlite_store
     for durable, level in ((True, 2), (False, 1), (True, 2)):
         with store._database.write(durable=durable) as connection:
             assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == level
 
 
-def test_two_processes_may_write_at_once(store: Store, path: Path) -> None:
+def test_two_processes_may_write_at_once(store: Store, place: Place) -> None:
     """Each transaction reads before it writes, which SQLite refuses at once unless the lock is taken first."""
-    other = Store(f"sqlite:///{path}")
+    other = Store(place.url)
     errors: list[Exception] = []
 
     def work(which: Store, probe: str) -> None:
