@@ -7,14 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
-import uvicorn
 from playwright.sync_api import Page, expect
 
-from tests.page.bridge import Bridge
 from tests.page.conftest import MakeTab
-from tests.page.serving import served
 from tests.support.monitor import Monitor, free_port, supervised
 from tests.system.conftest import Stub, document
 
@@ -42,17 +38,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
         with Monitor(config, folder / "monitor") as monitor:
             monitor.start()
             monitor.wait_steady()
-            yield from page_of(monitor)
-
-
-def page_of(monitor: Monitor) -> Iterator[Real]:
-    """The service's own page where it has one, else that of a bridge."""
-    if httpx.get(f"{monitor.url}/static/main.js").status_code == 200:
-        yield Real(monitor, monitor.url)
-        return
-    bridge = Bridge(monitor.url)
-    with served(uvicorn.Server(uvicorn.Config(bridge.app, port=free_port(), log_level="error", timeout_graceful_shutdown=1))) as url:  # fmt: skip
-        yield Real(monitor, url)
+            yield Real(monitor, monitor.url)
 
 
 @pytest.fixture
