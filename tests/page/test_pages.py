@@ -97,6 +97,7 @@ def test_a_run_is_followed_to_its_end(scripted: ScriptedMonitor, page: Page) -> 
     page.goto(f"{scripted.url}/runs/{run['id']}")
     expect(page.get_by_role("heading", name="In progress")).to_be_visible()
     expect(page.get_by_role("button", name="Put it back now")).to_be_visible()
+    expect(page.get_by_role("list", name="Phases")).to_have_count(1)
     brief = scripted.world.briefs[-1] | {"verdict": "recovered", "phase": "finished"}
     run |= {"verdict": "recovered", "phase": "finished", "receipt_open": False}
     scripted.world.active = None

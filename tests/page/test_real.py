@@ -63,8 +63,6 @@ def test_a_stall_is_triggered_seen_and_over(real: Real, page: Page, pictures: Pa
     dialog = page.get_by_role("dialog", name="Trigger frontend_stall?")
     expect(dialog.get_by_role("rowheader", name="frontend-0")).to_be_visible()
     assert real.monitor.status()["active_run"] is None
-    if pictures:
-        page.screenshot(path=pictures / "page-trigger.png")
     dialog.get_by_role("button", name="Trigger on frontend-0").click()
     expect(page.get_by_role("heading", name="In progress")).to_be_visible()
     if pictures:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,13 +31,17 @@ def dry_run(page: Page) -> None:
     expect(page.get_by_role("dialog")).to_be_visible()
 
 
-def test_a_fault_is_triggered_after_a_dry_run_that_names_its_instances(scripted: ScriptedMonitor, form: Page) -> None:
+def test_a_fault_is_triggered_after_a_dry_run_that_names_its_instances(
+    scripted: ScriptedMonitor, form: Page, pictures: Path | None
+) -> None:
     form.get_by_label("duration seconds").fill("3.5")
     dry_run(form)
     dialog = form.get_by_role("dialog", name="Trigger worker_stall?")
     expect(dialog.get_by_role("cell", name="4711 python -m dynamo.mocker")).to_be_visible()
     expect(dialog).to_contain_text("acts on worker-0 for 3.50 s")
     assert [w["dry_run"] for w in wishes(scripted)] == [True]
+    if pictures:
+        form.screenshot(path=pictures / "page-trigger.png")
     dialog.get_by_role("button", name="Trigger on worker-0").click()
     expect(form.get_by_role("heading", level=1)).to_contain_text("worker_stall, run r")
     expect(form.get_by_role("heading", name="In progress")).to_be_visible()

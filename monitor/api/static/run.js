@@ -26,7 +26,11 @@ export async function show(main, id, signal) {
     spoken.textContent = run.verdict ? `Finished: ${run.verdict.replace("_", " ")}` : `Phase: ${run.phase}`;
     draw();
   };
-  const draw = () => panel?.draw();
+  const draw = () => {
+    panel?.draw();
+    const own = body.querySelector(".phases");
+    if (own) own.hidden = active.hasChildNodes(); // not twice
+  };
   const again = renewer(load, (error) => { spoken.textContent = error.message; }, signal);
   const renew = ({ detail }) => {
     if (run && (!detail || detail.id === run.id)) again();
@@ -43,8 +47,7 @@ function parts(run, load) {
   return [
     summary(run),
     run.receipt_open && openReceipt(run, load),
-    // While it lives, the panel above has them.
-    live.status?.active?.id !== run.id && phases(run),
+    phases(run),
     run.objective_results.length > 0 && section("Objectives", objectivesTable(run.objective_results)),
     run.witnesses.length > 0 && section("What the witnesses saw", witnessesTable(run.witnesses)),
     run.comparisons.length > 0 && section("Do the witnesses agree?", comparisonsTable(run.comparisons)),
