@@ -19,6 +19,7 @@ from monitor.export.telemetry import RunTracer
 from monitor.figures import ServiceFigures
 from monitor.incidents import IncidentWatch
 from monitor.ingest import Ingest
+from monitor.live.view import View
 from monitor.measure.server import ServerWitness
 from monitor.model import Phase, Run
 from monitor.notify.notifier import Notifier
@@ -88,6 +89,7 @@ class Service:
         self.witnesses = self._make_witnesses()
         self.engine = self._make_engine()
         self.scheduler = Scheduler(settings.schedules, self._fire, on_skip=self.metrics.schedule_skipped)
+        self.view = View(self)
 
     # --- life -------------------------------------------------------------------------------
 
@@ -113,6 +115,7 @@ class Service:
             await probe.start()
         self._tasks = [
             asyncio.create_task(self._every(TICK_SECONDS, self._tick)),
+            asyncio.create_task(self._every(TICK_SECONDS, self.view.tick)),
             asyncio.create_task(self._every(SOURCE_CHECK_SECONDS, self._check_sources)),
             asyncio.create_task(self._every(HOUSEKEEPING_SECONDS, self._keep_house)),
         ]
@@ -126,6 +129,7 @@ class Service:
             log.debug("stopped before the scheduler had started")
         self.witnesses.in_hurry = True
         await self.engine.shutdown(reason)
+        self.view.hub.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -244,6 +248,7 @@ class Service:
         )
         self.metrics.run_changed(run)
         self.figures.take_run(run)
+        self.view.run_changed(run)
         if run.phase is Phase.FINISHED:
             self.tracer.export(run)
             self.notifier.finished(run)
