@@ -14,6 +14,8 @@ from monitor.store.history import Count, Minute
 from probes.record import FAILURES, Gap, Outcome
 
 SECOND_NS = 10**9
+SILENT_REQUESTS = 3
+"""So many that should have begun and did not are a silence."""
 _ANSWERED = (Outcome.GOOD, Outcome.SLOW)
 
 
@@ -76,6 +78,9 @@ class Seen:
     minutes: Sequence[Minute] = ()
     """Good requests of older days that were folded."""
     counts: Sequence[Count] = ()
+    rate: float | None = None
+    """Requests per second that the probe should start: then a silence in between was not measured, whoever was to blame
+    (no service was running, or a gap that nobody could write down)."""
 
 
 def cells_of(probe: str, seen: Seen, grid: Grid) -> Cells:
@@ -93,6 +98,8 @@ def cells_of(probe: str, seen: Seen, grid: Grid) -> Cells:
         bad[cell] += count.bad
         lost[cell] += count.lost
     gap = _covered([one for one in seen.gaps if one.probe == probe], grid, seen.now_ns) | (lost > 0)
+    if seen.rate is not None:
+        gap |= _silent(good + bad + lost == 0, grid, seen.rate)
     p50, p95 = _quantiles(at[answered], (own.end_ns - own.start_ns)[answered], grid, (0.5, 0.95))
     return Cells(grid.starts(), good, bad, gap, p50, p95)
 
@@ -119,6 +126,17 @@ def _covered(gaps: Sequence[Gap], grid: Grid, now_ns: int) -> NDArray[np.bool_]:
         last = min(grid.count - 1, (end - 1 - grid.start_ns) // grid.step_ns)
         covered[first : max(first, last + 1)] = True
     return covered
+
+
+def _silent(empty: NDArray[np.bool_], grid: Grid, rate: float) -> NDArray[np.bool_]:
+    """Empty cells that are too many in a row for the rate; the last ones may hold requests that have not ended yet."""
+    least = max(1, -(-round(SILENT_REQUESTS / rate * SECOND_NS) // grid.step_ns))
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], empty, [False])).astype(np.int8)))
+    silent = np.zeros(grid.count, np.bool_)
+    for begin, end in zip(edges[::2], edges[1::2], strict=True):
+        if end - begin >= least and end < grid.count:
+            silent[begin:end] = True
+    return silent
 
 
 def _quantiles(at: Int64, lives: Int64, grid: Grid, wanted: Sequence[float]) -> list[NDArray[np.float64]]:

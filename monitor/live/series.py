@@ -56,15 +56,18 @@ async def series(
         grid = grid_until(now_ns, seconds, least_step=-(-grid.step_ns // MINUTE_NS) * MINUTE_NS // SECOND_NS)
     many = sum(rates.values()) * seconds > MOST_REQUESTS
     columns = Columns.empty() if many else await records.columns(grid.start_ns, grid.end_ns)
-    return await asyncio.to_thread(partial(_series, tuple(rates), columns, older, now_ns=now_ns, grid=grid, many=many))
+    return await asyncio.to_thread(partial(_series, rates, columns, older, now_ns=now_ns, grid=grid, many=many))
 
 
 def _series(
-    probes: Sequence[str], columns: Columns, older: Older, *, now_ns: int, grid: Grid, many: bool
+    rates: Mapping[str, float], columns: Columns, older: Older, *, now_ns: int, grid: Grid, many: bool
 ) -> dict[str, Any]:
     span = (grid.start_ns, grid.end_ns)
     counts = older.counts(*span, grid.step_ns) if many else ()
     minutes = older.minutes(*span) if grid.step_ns >= MINUTE_NS else ()
-    seen = Seen(columns, older.gaps(*span), now_ns, minutes, counts)
-    found = {name: cells_of(name, seen, grid).columns() for name in probes}
+    gaps = older.gaps(*span)
+    found = {
+        name: cells_of(name, Seen(columns, gaps, now_ns, minutes, counts, rate), grid).columns()
+        for name, rate in rates.items()
+    }
     return {"step_seconds": grid.step_ns // SECOND_NS, "probes": found}

@@ -20,7 +20,7 @@ def one(start: float, life: float = 0.1, outcome: Outcome = Outcome.GOOD, probe:
     return Record(probe, 1, 1, "id", start_ns, start_ns + round(life * SECOND_NS), outcome)
 
 
-def seen(*records: Record, gaps: tuple[Gap, ...] = (), now: float = 30, **more: tuple[object, ...]) -> Seen:
+def seen(*records: Record, gaps: tuple[Gap, ...] = (), now: float = 30, **more: object) -> Seen:
     return Seen(Columns.of(records), gaps, GRID.start_ns + round(now * SECOND_NS), **more)  # type: ignore[arg-type]
 
 
@@ -83,6 +83,16 @@ def test_folded_and_counted_requests_are_added() -> None:
     )
     rows = cells_of("chat", told, grid).rows()
     assert [(r["good"], r["bad"], r["gap"]) for r in rows] == [(0, 0, False), (10, 2, True), (0, 0, False)]
+
+
+def test_a_silence_between_requests_was_not_measured() -> None:
+    """Before the service began, and while it was down; the newest cells may hold what has not ended yet."""
+    told = seen(one(4.5), one(6.2), one(12.1), rate=2.0)
+    gaps = np.flatnonzero(cells_of("chat", told, GRID).gap).tolist()
+    assert gaps == [0, 1, 2, 3, 7, 8, 9, 10, 11], "one empty cell is no silence for two requests per second"
+    slow = seen(one(4.5), one(12.1), rate=0.1)
+    assert not cells_of("chat", slow, GRID).gap.any(), "a slow probe is silent for long by its nature"
+    assert not cells_of("chat", seen(one(4.5)), GRID).gap.any(), "nobody said how many there should be"
 
 
 @given(st.integers(10, 86_400), st.integers(10**18, 2 * 10**18), st.sampled_from([1, 60]))

@@ -96,15 +96,21 @@ function shades(state) {
   return {
     // A second is sent about 3 s after it began; until then it is not missing.
     gaps: series?.gaps(now - 8 * state.step) ?? [],
-    faults: [...state.faults.values()].map((r) => [r.t_inject / 1e9, (r.t_reverted ?? r.t_finished ?? now * 1e9) / 1e9]),
+    faults: [...state.faults.values()].map((r) => [r.t_inject / 1e9, endOf(r, now)]),
   };
+}
+
+/** Put back, and recovered from; a run that is over has nothing later. */
+function endOf(run, now) {
+  const known = Math.max(run.t_reverted ?? 0, run.t_recovered ?? 0);
+  return (known || (run.t_finished ?? now * 1e9)) / 1e9;
 }
 
 function legend() {
   const item = (kind, text) => el("li", {}, el("span", { class: "swatch", "data-kind": kind }), text);
   return el("ul", { class: "legend", "aria-label": "Legend" },
     item("good", "good"), item("bad", "bad"), item("p95", "95 % of requests within"), item("p50", "half of them within"),
-    item("fault", "a fault acts"), item("gap", "not measured"));
+    item("fault", "a fault, until put back and recovered from"), item("gap", "not measured"));
 }
 
 /** The second under the pointer, in words. */
