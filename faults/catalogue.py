@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from faults.entry import FaultEntry
 from faults.none import NoFault
-from faults.pods import PodDelete, RolloutRestart, Scale
+from faults.pods import ContainerRestart, PodDelete, PodEvict, RolloutRestart, Scale
 from faults.process import ProcessKill, ProcessStall
 from faults.registry import AnyFault
 from faults.select import ProcessSelector
@@ -78,6 +78,16 @@ def _pods() -> list[tuple[str, AnyFault, str]]:
         ("decode_worker_pod", PodDelete(component=_DECODE, force=True), "Deletes a decode worker's pod by force."),
         ("prefill_worker_pod", PodDelete(component=_PREFILL, force=True), "Deletes a prefill worker's pod by force."),
         ("worker_pod", PodDelete(component=_ANY_WORKER), "Deletes one worker's pod, with its own grace."),
+        (
+            "worker_container_restart",
+            ContainerRestart(component=_ANY_WORKER),
+            "Ends the first process of a worker's container, which the kubelet then starts anew in the same pod.",
+        ),
+        (
+            "worker_evict",
+            PodEvict(component=_ANY_WORKER),
+            "Evicts one worker's pod, as a drain or an autoscaler does, unless a PodDisruptionBudget says no.",
+        ),
         ("worker_rollout", RolloutRestart(component=_ANY_WORKER), "Restarts all workers of a role, pod by pod."),
         (
             "worker_scale_down",

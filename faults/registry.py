@@ -7,10 +7,11 @@ from typing import Annotated
 from pydantic import Field
 
 from faults.none import NoFault
-from faults.pods import PodDelete, RolloutRestart, Scale
+from faults.pods import ContainerRestart, PodDelete, PodEvict, RolloutRestart, Scale
 from faults.process import ProcessKill, ProcessStall
 
 AnyFault = Annotated[
-    NoFault | ProcessKill | ProcessStall | PodDelete | RolloutRestart | Scale, Field(discriminator="kind")
+    NoFault | ProcessKill | ProcessStall | ContainerRestart | PodDelete | PodEvict | RolloutRestart | Scale,
+    Field(discriminator="kind"),
 ]
 """Any fault of this repository, told apart by `kind`."""

@@ -44,6 +44,7 @@ class PodView:
     last_end: Ended | None
     waiting: str | None
     """Why the container does not run, such as `CrashLoopBackOff`."""
+    restart_policy: str = "Always"
 
 
 def view(raw: Mapping[str, Any], container: str | None = None) -> PodView:
@@ -77,6 +78,7 @@ def view(raw: Mapping[str, Any], container: str | None = None) -> PodView:
         running="running" in now,
         last_end=_ended(now.get("terminated") or (state.get("lastState") or {}).get("terminated")),
         waiting=(now.get("waiting") or {}).get("reason"),
+        restart_policy=spec.get("restartPolicy") or "Always",
     )
 
 

@@ -1,7 +1,9 @@
 """Faults on pods and on what makes them: Kubernetes only."""
 
+from faults.pods.container import ContainerRestart
 from faults.pods.delete import PodDelete
+from faults.pods.evict import PodEvict
 from faults.pods.restart import RolloutRestart
 from faults.pods.scale import Scale
 
-__all__ = ["PodDelete", "RolloutRestart", "Scale"]
+__all__ = ["ContainerRestart", "PodDelete", "PodEvict", "RolloutRestart", "Scale"]
