@@ -113,6 +113,15 @@ class Workload(Frozen):
     generation: int
 
 
+class ClusterNode(Frozen):
+    """A node of the cluster, as it was found."""
+
+    name: str
+    uid: str
+    unschedulable: bool
+    """Whether it was cordoned already; then the cordon is somebody else's."""
+
+
 class Instance(Frozen):
     """One instance of a component: a process on this machine, or a pod."""
 
@@ -127,6 +136,8 @@ class Instance(Frozen):
     """The pod that it is, on Kubernetes; pids are then those that the container sees."""
     workload: Workload | None = None
     """What the pod belongs to; set by faults that act on the whole of it."""
+    node: ClusterNode | None = None
+    """Where the pod is; set by faults that act on the node."""
 
 
 class Receipt(Frozen):

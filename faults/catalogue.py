@@ -8,6 +8,7 @@ only worker role a decode worker, and here that role is `worker`.
 from __future__ import annotations
 
 from faults.entry import FaultEntry
+from faults.nodes import NodeCordon, NodeDrain
 from faults.none import NoFault
 from faults.pods import ContainerRestart, PodDelete, PodEvict, RolloutRestart, Scale
 from faults.process import ProcessKill, ProcessStall
@@ -30,6 +31,7 @@ def builtin() -> dict[str, FaultEntry]:
         *_engine_processes(),
         *_control_plane(),
         *_pods(),
+        *_nodes(),
     ]
     return {name: FaultEntry(fault=fault, description=text) for name, fault, text in table}
 
@@ -93,6 +95,21 @@ def _pods() -> list[tuple[str, AnyFault, str]]:
             "worker_scale_down",
             Scale(component=_ANY_WORKER, replicas=1),
             "Scales the workers of a role down to one for a minute.",
+        ),
+    ]
+
+
+def _nodes() -> list[tuple[str, AnyFault, str]]:
+    return [
+        (
+            "node_cordon",
+            NodeCordon(component=_ANY_WORKER),
+            "Cordons the node of one worker for a minute: what runs there stays, and nothing new comes.",
+        ),
+        (
+            "node_drain",
+            NodeDrain(component=_ANY_WORKER),
+            "Cordons the node of one worker for a minute and evicts the deployment's pods from it.",
         ),
     ]
 

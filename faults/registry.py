@@ -6,12 +6,22 @@ from typing import Annotated
 
 from pydantic import Field
 
+from faults.nodes import NodeCordon, NodeDrain
 from faults.none import NoFault
 from faults.pods import ContainerRestart, PodDelete, PodEvict, RolloutRestart, Scale
 from faults.process import ProcessKill, ProcessStall
 
 AnyFault = Annotated[
-    NoFault | ProcessKill | ProcessStall | ContainerRestart | PodDelete | PodEvict | RolloutRestart | Scale,
+    NoFault
+    | ProcessKill
+    | ProcessStall
+    | ContainerRestart
+    | PodDelete
+    | PodEvict
+    | RolloutRestart
+    | Scale
+    | NodeCordon
+    | NodeDrain,
     Field(discriminator="kind"),
 ]
 """Any fault of this repository, told apart by `kind`."""

@@ -14,7 +14,6 @@ from pydantic import Field
 from faults.base import Evidence, Instance, NoInstances, NotInjected, Pod, Receipt, RevertResult, Target
 from faults.kube.budgets import broken_by, budgets
 from faults.kube.errors import ClusterError
-from faults.kube.pods import PodView
 from faults.pods.selection import PickedPodsFault
 from faults.targets.kubernetes import KubernetesTarget, kubernetes, pod_of
 
@@ -45,8 +44,7 @@ class LeavingPodsFault(PickedPodsFault):
         if bare:
             raise NoInstances(f"{', '.join(bare)} has no controller: nothing would replace it, so it is not touched")
         if self.respects_budgets:
-            seen = [await cluster.look(pod_of(one)) for one in picked]
-            await must_be_allowed(cluster, [one for one in seen if one is not None])
+            await must_be_allowed(cluster, [pod_of(one) for one in picked])
         return picked
 
     async def inject(self, receipt: Receipt, target: Target) -> None:
@@ -54,9 +52,9 @@ class LeavingPodsFault(PickedPodsFault):
         pods = [pod_of(one) for one in receipt.instances]
         for pod in pods:
             cluster.check_receipt(pod)
-        whole = [await must_be_whole(cluster, pod) for pod in pods]
+            await must_be_whole(cluster, pod)
         if self.respects_budgets:
-            await must_be_allowed(cluster, whole)
+            await must_be_allowed(cluster, pods)
         for pod in pods:
             try:
                 await self._remove(cluster, pod)
@@ -120,8 +118,8 @@ class LeavingPodsFault(PickedPodsFault):
         )
 
 
-async def must_be_whole(target: KubernetesTarget, pod: Pod) -> PodView:
-    """The pod as it is. Ending what is on its way out already would be no fault of ours: raises `NotInjected`."""
+async def must_be_whole(target: KubernetesTarget, pod: Pod) -> None:
+    """Ending what is on its way out already would be no fault of ours: raises `NotInjected`."""
     try:
         found = await target.look(pod)
     except ClusterError as error:
@@ -130,18 +128,18 @@ async def must_be_whole(target: KubernetesTarget, pod: Pod) -> PodView:
         raise NotInjected(f"pod {pod.name} was gone before it was touched")
     if found.terminating:
         raise NotInjected(f"pod {pod.name} was terminating already; somebody else deletes it")
-    return found
 
 
-async def must_be_allowed(target: KubernetesTarget, leaving: Sequence[PodView]) -> None:
+async def must_be_allowed(target: KubernetesTarget, leaving: Sequence[Pod]) -> None:
     """Raises `NotInjected` when a PodDisruptionBudget does not allow all of them to go at once."""
     try:
         known = await budgets(target.api, target.namespace)
+        seen = [await target.look(pod) for pod in leaving] if known else []
     except ClusterError as error:
         raise NotInjected(f"whether a PodDisruptionBudget allows it cannot be told: {error}") from None
-    broken = broken_by(known, leaving)
+    broken = broken_by(known, [one for one in seen if one is not None])
     if broken is not None:
-        raise NotInjected(f"{broken} does not allow {', '.join(one.pod.name for one in leaving)} to go")
+        raise NotInjected(f"{broken} does not allow {', '.join(one.name for one in leaving)} to go")
 
 
 async def why_not_evicted(target: KubernetesTarget, pod: Pod, error: ClusterError) -> str:

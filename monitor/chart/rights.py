@@ -7,6 +7,8 @@ from typing import Any
 from faults.catalogue import builtin
 from faults.kube.graph import GROUP, PLURAL
 
+CLUSTER_WIDE = frozenset({"nodes"})
+"""Resources that belong to no namespace: a Role cannot grant them."""
 GRAPH = (f"get {PLURAL}.{GROUP}", f"list {PLURAL}.{GROUP}")
 """To find a deployment's components by the name of its resource."""
 
@@ -18,9 +20,12 @@ def kinds() -> dict[str, tuple[str, ...]]:
 
 
 def table() -> dict[str, Any]:
-    """What the templates read: each permission as verb, API group and resource."""
+    """What the templates read: each permission as verb, API group and resource, those beyond a namespace apart."""
+    every = {kind: [_split(one) for one in needed] for kind, needed in kinds().items()}
+    wide = {kind: [one for one in needed if one["resource"] in CLUSTER_WIDE] for kind, needed in every.items()}
     return {
-        "kinds": {kind: [_split(one) for one in needed] for kind, needed in kinds().items()},
+        "kinds": {kind: [one for one in needed if one not in wide[kind]] for kind, needed in every.items()},
+        "clusterKinds": {kind: needed for kind, needed in wide.items() if needed},
         "graphDeployment": [_split(one) for one in GRAPH],
     }
 

@@ -20,7 +20,7 @@ from monitor.model import Model, Phase, Run, Transition, Verdict
 from monitor.run import recovery
 from monitor.run.abort import AbortSignal
 from monitor.run.guard import ProbeView, Refusal, Situation, percent_refusal, refusal
-from monitor.run.life import NO_TARGET, Parts, RunLife
+from monitor.run.life import NO_TARGET, Parts, RunLife, populations
 from monitor.store.errors import StoreError
 from monitor.store.ids import new_run_id
 
@@ -169,8 +169,7 @@ class Engine:
         seed = request.seed if request.seed is not None else self.parts.clock.now_ns()
         try:
             instances = await fault.resolve(target, random.Random(seed))  # noqa: S311 - reproducible choice
-            population = len(await target.instances(instances[0].component)) if instances else 0
-            reason = reason or self._percent(fault, instances, population)
+            reason = reason or self._percent(fault, instances, await populations(target, instances))
         except (NotInjected, FaultError) as error:
             reason = reason or f"not_injected: {error}"
         return DryRun(
@@ -282,8 +281,8 @@ class Engine:
             check_resolved=self._percent,
         )
 
-    def _percent(self, _fault: Fault, instances: tuple[Instance, ...], population: int) -> str | None:
-        refused = percent_refusal(instances, population, self.guard)
+    def _percent(self, _fault: Fault, instances: tuple[Instance, ...], sizes: Mapping[str, int]) -> str | None:
+        refused = percent_refusal(instances, sizes, self.guard)
         return refused.reason if refused else None
 
     async def _live(self, active: Active, life: RunLife) -> Run:
