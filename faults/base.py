@@ -111,6 +111,9 @@ class Workload(Frozen):
     uid: str
     replicas: int
     generation: int
+    before: dict[str, Any] = Field(default_factory=dict)
+    """What a fault changes in the template of the container that serves, by field, as it was; a field that was not
+    there is not here."""
 
 
 class ClusterNode(Frozen):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from faults.entry import FaultEntry
 from faults.nodes import NodeCordon, NodeDrain
 from faults.none import NoFault
-from faults.pods import ContainerRestart, PodDelete, PodEvict, RolloutRestart, Scale
+from faults.pods import ContainerRestart, ImagePull, PodDelete, PodEvict, ResourceSqueeze, RolloutRestart, Scale
 from faults.process import ProcessKill, ProcessStall
 from faults.registry import AnyFault
 from faults.select import ProcessSelector
@@ -95,6 +95,16 @@ def _pods() -> list[tuple[str, AnyFault, str]]:
             "worker_scale_down",
             Scale(component=_ANY_WORKER, replicas=1),
             "Scales the workers of a role down to one for a minute.",
+        ),
+        (
+            "worker_image_pull",
+            ImagePull(component=_ANY_WORKER),
+            "Rolls out an image for the workers of a role that cannot be pulled, for a minute.",
+        ),
+        (
+            "worker_squeeze",
+            ResourceSqueeze(component=_ANY_WORKER, cpu="100m", duration_seconds=120.0),
+            "Rolls out a CPU limit of a tenth of a core for the workers of a role, for two minutes.",
         ),
     ]
 

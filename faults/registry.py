@@ -8,7 +8,7 @@ from pydantic import Field
 
 from faults.nodes import NodeCordon, NodeDrain
 from faults.none import NoFault
-from faults.pods import ContainerRestart, PodDelete, PodEvict, RolloutRestart, Scale
+from faults.pods import ContainerRestart, ImagePull, PodDelete, PodEvict, ResourceSqueeze, RolloutRestart, Scale
 from faults.process import ProcessKill, ProcessStall
 
 AnyFault = Annotated[
@@ -20,6 +20,8 @@ AnyFault = Annotated[
     | PodEvict
     | RolloutRestart
     | Scale
+    | ImagePull
+    | ResourceSqueeze
     | NodeCordon
     | NodeDrain,
     Field(discriminator="kind"),

@@ -115,3 +115,11 @@ async def workload_now(target: KubernetesTarget, known: Workload) -> Json | None
             return None
         raise
     return raw if raw["metadata"]["uid"] == known.uid else None
+
+
+def complete(raw: Json) -> bool:
+    """Whether every pod that is wanted is there, of the present template and ready."""
+    status, wanted = raw.get("status") or {}, int(raw["spec"].get("replicas", 1))
+    counts = {key: int(status.get(key) or 0) for key in ("replicas", "updatedReplicas", "readyReplicas")}
+    seen = int(status.get("observedGeneration") or 0) >= int(raw["metadata"].get("generation") or 0)
+    return seen and all(value == wanted for value in counts.values())

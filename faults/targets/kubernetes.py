@@ -153,6 +153,10 @@ class KubernetesTarget(Target):
         found = view(raw, pod.container)
         return found if found.pod.uid == pod.uid else None
 
+    async def everything(self, component: str) -> list[PodView]:
+        """All pods of a component, also those that do not run or may not be touched."""
+        return await self._views(await self._component(component))
+
     async def gone_at(self, pod: Pod, deadline_seconds: float) -> int | None:
         """CLOCK_MONOTONIC at which the pod was seen to be gone; None when it is still there at the end."""
         deadline = time.monotonic() + deadline_seconds
