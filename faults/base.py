@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -220,6 +221,15 @@ class Target(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class KnowsRights(Protocol):
+    """A target on which not everybody may do everything."""
+
+    async def missing_rights(self, permissions: Sequence[str]) -> list[str]:
+        """Permissions of a fault's facts that we lack, each with where; raises `FaultError` when nobody tells."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

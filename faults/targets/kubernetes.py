@@ -15,6 +15,7 @@ from faults.kube.errors import ClusterError, Request
 from faults.kube.exec import Containers, Session
 from faults.kube.graph import Component
 from faults.kube.pods import PodView, view
+from faults.kube.rights import Rights
 from faults.kube.watch import PodWatch
 from faults.select import natural_key, shortened
 
@@ -63,6 +64,7 @@ class KubernetesTarget(Target):
         self.containers = Containers(api)
         self.sessions: dict[str, Session] = {}
         """Commands that run in containers for a fault, by run and instance."""
+        self._rights = Rights(api, selection.namespace)
         self._peers: dict[str, frozenset[str]] = {}
 
     @property
@@ -138,6 +140,11 @@ class KubernetesTarget(Target):
         for session in self.sessions.values():
             session.cut()
         await asyncio.to_thread(self.api.close)
+
+    async def missing_rights(self, permissions: Sequence[str]) -> list[str]:
+        """Which of a fault's permissions we lack here, the one to find the deployment included."""
+        found = (graph.RIGHT,) if self.selection.graph_deployment and permissions else ()
+        return await self._rights.missing((*found, *permissions))
 
     # --- for the faults ---------------------------------------------------------------------------
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from faults.catalogue import builtin
-from faults.kube.graph import GROUP, PLURAL
+from faults.kube.graph import GROUP, PLURAL, RIGHT
+from faults.kube.rights import CLUSTER_WIDE, Right
 
-CLUSTER_WIDE = frozenset({"nodes"})
-"""Resources that belong to no namespace: a Role cannot grant them."""
-GRAPH = (f"get {PLURAL}.{GROUP}", f"list {PLURAL}.{GROUP}")
+GRAPH = (RIGHT, f"list {PLURAL}.{GROUP}")
 """To find a deployment's components by the name of its resource."""
 
 
@@ -31,7 +30,6 @@ def table() -> dict[str, Any]:
 
 
 def _split(permission: str) -> dict[str, str]:
-    verb, _, whole = permission.partition(" ")
-    name, _, sub = whole.partition("/")
-    resource, _, group = name.partition(".")
-    return {"verb": verb, "group": group, "resource": f"{resource}/{sub}" if sub else resource}
+    right = Right.parse(permission)
+    resource = f"{right.resource}/{right.sub}" if right.sub else right.resource
+    return {"verb": right.verb, "group": right.group, "resource": resource}

@@ -21,6 +21,7 @@ class Rule(StrEnum):
     STORE = "store"
     KIND = "kind"
     TARGET = "target"
+    RIGHTS = "rights"
     PERCENT = "percent"
     CLOCK = "clock"
     OPEN_RECEIPT = "open_receipt"
@@ -124,6 +125,15 @@ def _steady(probes: Sequence[ProbeView], spec: GuardSpec) -> Refusal | None:
             text = f"probe {probe.name}: {probe.bad} of {probe.requests} requests were bad in the last {want.window_seconds:g} s, steady state allows {want.max_bad_ratio:.0%}"
             return Refusal(Rule.STEADY_STATE, text)
     return None
+
+
+def rights_refusal(kind: str, missing: Sequence[str]) -> Refusal | None:
+    """Refuse a fault before it begins, where the cluster would refuse it in the middle."""
+    if not missing:
+        return None
+    return Refusal(
+        Rule.RIGHTS, f"kind {kind} lacks the right to {', to '.join(missing)}: grant it, for example by a Role"
+    )
 
 
 def percent_refusal(instances: Sequence[Instance], populations: Mapping[str, int], spec: GuardSpec) -> Refusal | None:
