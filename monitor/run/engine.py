@@ -234,12 +234,14 @@ class Engine:
         """Put back one run (or all): abort it if it is alive, else revert its open receipt."""
         reverted: list[dict[str, str]] = []
         failed: list[dict[str, str]] = []
+        ended: Run | None = None
         if self.active is not None and run_id in (None, self.active.run_id):
             ended = await self._abort_active(reason)
             if ended is not None:
                 self._sort(ended, reverted, failed)
         for run in list(self._stuck.values()):
-            if run_id in (None, run.id):
+            # One that was aborted just now has been tried already, and is told once.
+            if run_id in (None, run.id) and (ended is None or run.id != ended.id):
                 self._sort(await self._retry(run), reverted, failed)
         return RecoverReport(reverted=tuple(reverted), failed=tuple(failed))
 

@@ -19,9 +19,10 @@ from faults.pods import PodDelete
 from faults.registry import AnyFault
 from faults.targets.kubernetes import KubernetesTarget, Selection
 from monitor.model import Run, Verdict
+from monitor.run.engine import Request
 from monitor.run.guard import Rule
 from tests.cluster.accounts import account, change, forget
-from tests.cluster.engines import engine, to_end
+from tests.cluster.engines import FAULT, engine, to_end
 from tests.cluster.manifests import Graph
 from tests.cluster.small import Small, deploy, image_of
 from tests.cluster.test_rights import FAULTS, acts
@@ -151,9 +152,7 @@ def test_rights_that_go_while_it_runs_refuse_the_next_run(
                     await asyncio.sleep(0.1)
             second = await to_end(one)
             assert refused == [Rule.RIGHTS]
-            from monitor.run.engine import Request  # noqa: PLC0415
-
-            dry = await one.dry_run(Request(fault="it"))
+            dry = await one.dry_run(Request(fault=FAULT))
             await target.close()
             return first, second, dry.would_be_refused
 

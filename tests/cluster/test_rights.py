@@ -98,7 +98,7 @@ def test_the_named_rights_are_enough_and_each_missing_one_is_named(
             assert small.ready()
             assert asyncio.run(whole_life(fault, small, enough, tmp_path))
             if not fault.kind.startswith("node_"):
-                until("the pods", 60, small.ready)
+                until("the pods", 120, small.ready)
         finally:
             for name in ("enough", "short"):
                 forget(cluster, place, name)
