@@ -72,7 +72,13 @@ async def workload_of(target: KubernetesTarget, instances: list[Instance]) -> Wo
         raise NoInstances(
             f"component {instances[0].component} is made of several ({shortened(found)}), this fault acts on one"
         )
-    return next(iter(found.values()))
+    whole = next(iter(found.values()))
+    closed = await target.not_opted_in(instances[0].component)
+    if closed:
+        raise NoInstances(
+            f"{shortened(closed)} did not opt in, and this fault acts on all of {whole.kind} {whole.name}"
+        )
+    return whole
 
 
 async def _owner_of_set(target: KubernetesTarget, name: str) -> tuple[str, str]:

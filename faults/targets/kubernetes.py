@@ -164,6 +164,14 @@ class KubernetesTarget(Target):
         """All pods of a component, also those that do not run or may not be touched."""
         return await self._views(await self._component(component))
 
+    async def not_opted_in(self, component: str) -> list[str]:
+        """Pods of a component that lack the annotation, where one is asked for; what touches all touches them."""
+        wanted = self.selection.opt_in
+        if wanted is None:
+            return []
+        found = await self.everything(component)
+        return [one.pod.name for one in found if not one.terminating and one.annotations.get(wanted[0]) != wanted[1]]
+
     async def gone_at(self, pod: Pod, deadline_seconds: float) -> int | None:
         """CLOCK_MONOTONIC at which the pod was seen to be gone; None when it is still there at the end."""
         deadline = time.monotonic() + deadline_seconds

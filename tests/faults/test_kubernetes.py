@@ -253,6 +253,21 @@ def test_only_pods_that_opted_in(server: tuple[Script, Path], tmp_path: Path) ->
         with_target(file, lambda target: plan(PodDelete(component=WORKER), target, tmp_path), wanted)
 
 
+def test_what_acts_on_a_whole_workload_needs_all_its_pods_to_have_opted_in(
+    server: tuple[Script, Path], tmp_path: Path
+) -> None:
+    script, file = server
+    _deployment(script)
+    wanted = Selection("place", components=(Component("worker", "worker", ("app=worker",)),), opt_in=("chaos", "yes"))
+    fault = Scale(component=WORKER, replicas=1)
+    both = pods(pod("a", annotations={"chaos": "yes"}), pod("b", annotations={"chaos": "yes"}))
+    script.put(f"GET {PODS}", both)
+    assert with_target(file, lambda target: plan(fault, target, tmp_path), wanted).instances
+    script.put(f"GET {PODS}", pods(pod("a", annotations={"chaos": "yes"}), pod("b")))
+    with pytest.raises(NoInstances, match="did not opt in, and this fault acts on all of Deployment worker"):
+        with_target(file, lambda target: plan(fault, target, tmp_path), wanted)
+
+
 @pytest.mark.parametrize("namespace", ["kube-system", "kube-public", "kube-node-lease"])
 def test_the_clusters_own_namespaces(namespace: str) -> None:
     with pytest.raises(FaultError, match="never touched"):

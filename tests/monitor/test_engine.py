@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from faults.base import FaultError, Receipt, RevertResult, Target
+from faults.base import FaultError, Instance, Receipt, RevertResult, Target
 from faults.entry import FaultEntry
 from monitor.clock import SystemClock
 from monitor.config.settings import GuardSpec, RunSpec
@@ -373,6 +374,34 @@ def test_a_step_of_the_system_clock_is_noted_and_moves_no_instant(tmp_path: Path
         instants = [t.at_ns for t in run.transitions]
         assert instants == sorted(instants)
         assert instants[-1] - instants[0] < 60 * 10**9
+
+    go(work)
+
+
+def test_the_share_of_every_component_that_is_touched_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node holds pods of several components; the second one's only instance is not hidden by the first."""
+    rig = Rig(tmp_path)
+    rig.engine.guard = GuardSpec(cooldown_seconds=0, max_percent=50)
+
+    class Two(FakeTarget):
+        async def instances(self, component: str) -> list[Instance]:
+            return [Instance(component=component, name=f"{component}-{n}") for n in range(2 if component == "a" else 1)]
+
+    async def resolve(_self: FakeFault, _target: Target, _rng: random.Random) -> tuple[Instance, ...]:
+        return Instance(component="a", name="a-0"), Instance(component="b", name="b-0")
+
+    monkeypatch.setattr(FakeFault, "resolve", resolve)
+    rig.engine.parts = replace(rig.engine.parts, target=Two())
+
+    async def work() -> None:
+        words = "1 of 1 instances of b are 100 %"
+        assert words in ((await rig.engine.dry_run(Request(fault="fake"))).would_be_refused or "")
+        run = await rig.to_end()
+        assert run.verdict is Verdict.SKIPPED
+        assert words in run.reason
+        assert "inject" not in FakeFault.diary
 
     go(work)
 
