@@ -145,7 +145,6 @@ def test_a_stateful_set_is_freed_of_the_pod_that_it_would_wait_for(
         "spec": {
             "replicas": 2,
             "serviceName": name,
-            "podManagementPolicy": "Parallel",
             "selector": {"matchLabels": {"app": name}},
             "template": {"metadata": {"labels": {"app": name}}, "spec": spec},
         },
