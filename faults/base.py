@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -111,6 +112,18 @@ class Workload(Frozen):
     uid: str
     replicas: int
     generation: int
+    before: dict[str, Any] = Field(default_factory=dict)
+    """What a fault changes in the template of the container that serves, by field, as it was; a field that was not
+    there is not here."""
+
+
+class ClusterNode(Frozen):
+    """A node of the cluster, as it was found."""
+
+    name: str
+    uid: str
+    unschedulable: bool
+    """Whether it was cordoned already; then the cordon is somebody else's."""
 
 
 class Instance(Frozen):
@@ -127,6 +140,8 @@ class Instance(Frozen):
     """The pod that it is, on Kubernetes; pids are then those that the container sees."""
     workload: Workload | None = None
     """What the pod belongs to; set by faults that act on the whole of it."""
+    node: ClusterNode | None = None
+    """Where the pod is; set by faults that act on the node."""
 
 
 class Receipt(Frozen):
@@ -206,6 +221,15 @@ class Target(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class KnowsRights(Protocol):
+    """A target on which not everybody may do everything."""
+
+    async def missing_rights(self, permissions: Sequence[str]) -> list[str]:
+        """Permissions of a fault's facts that we lack, each with where; raises `FaultError` when nobody tells."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

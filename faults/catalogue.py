@@ -8,8 +8,9 @@ only worker role a decode worker, and here that role is `worker`.
 from __future__ import annotations
 
 from faults.entry import FaultEntry
+from faults.nodes import NodeCordon, NodeDrain
 from faults.none import NoFault
-from faults.pods import PodDelete, RolloutRestart, Scale
+from faults.pods import ContainerRestart, ImagePull, PodDelete, PodEvict, ResourceSqueeze, RolloutRestart, Scale
 from faults.process import ProcessKill, ProcessStall
 from faults.registry import AnyFault
 from faults.select import ProcessSelector
@@ -30,6 +31,7 @@ def builtin() -> dict[str, FaultEntry]:
         *_engine_processes(),
         *_control_plane(),
         *_pods(),
+        *_nodes(),
     ]
     return {name: FaultEntry(fault=fault, description=text) for name, fault, text in table}
 
@@ -78,11 +80,46 @@ def _pods() -> list[tuple[str, AnyFault, str]]:
         ("decode_worker_pod", PodDelete(component=_DECODE, force=True), "Deletes a decode worker's pod by force."),
         ("prefill_worker_pod", PodDelete(component=_PREFILL, force=True), "Deletes a prefill worker's pod by force."),
         ("worker_pod", PodDelete(component=_ANY_WORKER), "Deletes one worker's pod, with its own grace."),
+        (
+            "worker_container_restart",
+            ContainerRestart(component=_ANY_WORKER),
+            "Ends the first process of a worker's container, which the kubelet then starts anew in the same pod.",
+        ),
+        (
+            "worker_evict",
+            PodEvict(component=_ANY_WORKER),
+            "Evicts one worker's pod, as a drain or an autoscaler does, unless a PodDisruptionBudget says no.",
+        ),
         ("worker_rollout", RolloutRestart(component=_ANY_WORKER), "Restarts all workers of a role, pod by pod."),
         (
             "worker_scale_down",
             Scale(component=_ANY_WORKER, replicas=1),
             "Scales the workers of a role down to one for a minute.",
+        ),
+        (
+            "worker_image_pull",
+            ImagePull(component=_ANY_WORKER),
+            "Rolls out an image for the workers of a role that cannot be pulled, for a minute.",
+        ),
+        (
+            "worker_squeeze",
+            ResourceSqueeze(component=_ANY_WORKER, cpu="100m", duration_seconds=120.0),
+            "Rolls out a CPU limit of a tenth of a core for the workers of a role, for two minutes.",
+        ),
+    ]
+
+
+def _nodes() -> list[tuple[str, AnyFault, str]]:
+    return [
+        (
+            "node_cordon",
+            NodeCordon(component=_ANY_WORKER),
+            "Cordons the node of one worker for a minute: what runs there stays, and nothing new comes.",
+        ),
+        (
+            "node_drain",
+            NodeDrain(component=_ANY_WORKER),
+            "Cordons the node of one worker for a minute and evicts the deployment's pods from it.",
         ),
     ]
 

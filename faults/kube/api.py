@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
@@ -30,8 +30,11 @@ PAUSES = (0.2, 0.5, 1.0)
 LONGEST_PAUSE = 3.0
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 MERGE = "application/merge-patch+json"
+PATCH = "application/json-patch+json"
 
 Json = dict[str, Any]
+Body = Json | Sequence[Json] | None
+"""A list is a JSON patch."""
 Query = Mapping[str, str | int]
 
 
@@ -68,7 +71,7 @@ class Api:
         path: str,
         *,
         query: Query | None = None,
-        body: Json | None = None,
+        body: Body = None,
         content: str = "application/json",
     ) -> Json:
         """Ask once: whether a write that got no answer was done is for the caller to find out. Raises `ClusterError`."""
@@ -95,7 +98,7 @@ class Api:
         path: str,
         *,
         query: Query | None = None,
-        body: Json | None = None,
+        body: Body = None,
         content: str = "application/json",
         read_seconds: float | None = None,
     ) -> urllib3.BaseHTTPResponse:

@@ -15,6 +15,8 @@ from faults.base import FaultError
 
 GROUP = "nvidia.com"
 PLURAL = "dynamographdeployments"
+RIGHT = f"get {PLURAL}.{GROUP}"
+"""Without it the deployment's components cannot be found."""
 VERSIONS = ("v1beta1", "v1alpha1")
 """Newest first; a cluster serves one of them or both."""
 MAIN_CONTAINER = "main"

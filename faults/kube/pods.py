@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from faults.base import FaultError, Pod
@@ -44,6 +44,11 @@ class PodView:
     last_end: Ended | None
     waiting: str | None
     """Why the container does not run, such as `CrashLoopBackOff`."""
+    restart_policy: str = "Always"
+    image: str = ""
+    """What the container that serves is made of, by the spec."""
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    """Its requests and limits, by the spec."""
 
 
 def view(raw: Mapping[str, Any], container: str | None = None) -> PodView:
@@ -53,6 +58,7 @@ def view(raw: Mapping[str, Any], container: str | None = None) -> PodView:
     state: Mapping[str, Any] = next(
         (one for one in status.get("containerStatuses") or () if one.get("name") == serving), {}
     )
+    made: Mapping[str, Any] = next((one for one in spec.get("containers") or () if one.get("name") == serving), {})
     ready = _condition(status, "Ready")
     owner: Mapping[str, Any] = next((one for one in meta.get("ownerReferences") or () if one.get("controller")), {})
     now = state.get("state") or {}
@@ -77,6 +83,9 @@ def view(raw: Mapping[str, Any], container: str | None = None) -> PodView:
         running="running" in now,
         last_end=_ended(now.get("terminated") or (state.get("lastState") or {}).get("terminated")),
         waiting=(now.get("waiting") or {}).get("reason"),
+        restart_policy=spec.get("restartPolicy") or "Always",
+        image=str(made.get("image") or ""),
+        resources=made.get("resources") or {},
     )
 
 

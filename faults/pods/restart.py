@@ -13,7 +13,7 @@ from pydantic import Field
 from faults.base import Evidence, Facts, Instance, Layer, NotInjected, Receipt, RevertResult, Target, Workload
 from faults.kube.api import MERGE, Json
 from faults.kube.errors import ClusterError, Request
-from faults.pods.selection import PLURALS, PodFault, path_of, workload_now, workload_of
+from faults.pods.selection import PLURALS, PodFault, complete, path_of, workload_now, workload_of
 from faults.targets.kubernetes import KubernetesTarget, kubernetes, pod_of
 
 POLL_SECONDS = 0.25
@@ -73,7 +73,7 @@ class RolloutRestart(PodFault):
             _must_be_ours(raw, receipt, whole)
             leaving = [at for one in old if (at := await _left_at(cluster, one.uid)) is not None]
             first = min(leaving, default=None) if leaving else first
-            if first is not None and len(leaving) == len(old) and _complete(raw):
+            if first is not None and len(leaving) == len(old) and complete(raw):
                 return Evidence(
                     summary=f"{whole.kind} {whole.name} rolled out anew: {len(old)} old pods gone",
                     at_monotonic_ns=first,
@@ -133,10 +133,3 @@ async def _left_at(target: KubernetesTarget, uid: str) -> int | None:
     """When the pod began to end, as the watch saw it."""
     seen = target.watch.seen(uid)
     return (seen.terminating_ns or seen.gone_ns) if seen is not None else None
-
-
-def _complete(raw: Json) -> bool:
-    status, wanted = raw.get("status") or {}, int(raw["spec"].get("replicas", 1))
-    counts = {key: int(status.get(key) or 0) for key in ("replicas", "updatedReplicas", "readyReplicas")}
-    seen = int(status.get("observedGeneration") or 0) >= int(raw["metadata"].get("generation") or 0)
-    return seen and all(value == wanted for value in counts.values())

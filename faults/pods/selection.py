@@ -72,7 +72,13 @@ async def workload_of(target: KubernetesTarget, instances: list[Instance]) -> Wo
         raise NoInstances(
             f"component {instances[0].component} is made of several ({shortened(found)}), this fault acts on one"
         )
-    return next(iter(found.values()))
+    whole = next(iter(found.values()))
+    closed = await target.not_opted_in(instances[0].component)
+    if closed:
+        raise NoInstances(
+            f"{shortened(closed)} did not opt in, and this fault acts on all of {whole.kind} {whole.name}"
+        )
+    return whole
 
 
 async def _owner_of_set(target: KubernetesTarget, name: str) -> tuple[str, str]:
@@ -115,3 +121,11 @@ async def workload_now(target: KubernetesTarget, known: Workload) -> Json | None
             return None
         raise
     return raw if raw["metadata"]["uid"] == known.uid else None
+
+
+def complete(raw: Json) -> bool:
+    """Whether every pod that is wanted is there, of the present template and ready."""
+    status, wanted = raw.get("status") or {}, int(raw["spec"].get("replicas", 1))
+    counts = {key: int(status.get(key) or 0) for key in ("replicas", "updatedReplicas", "readyReplicas")}
+    seen = int(status.get("observedGeneration") or 0) >= int(raw["metadata"].get("generation") or 0)
+    return seen and all(value == wanted for value in counts.values())

@@ -48,6 +48,15 @@ async def with_processes(
     return tuple(found)
 
 
+async def with_first(picked: Sequence[Instance], target: KubernetesTarget) -> tuple[Instance, ...]:
+    """The instances with the process that each container ends with, launcher or not."""
+    found = []
+    for instance in picked:
+        first = _main(instance, await _table(target, pod_of(instance))).process
+        found.append(instance.model_copy(update={"process": first, "processes": (first,)}))
+    return tuple(found)
+
+
 async def _table(target: KubernetesTarget, pod: Pod) -> dict[int, Row]:
     session = await target.containers.run(pod, ["list"], LIST_SECONDS)
     if session.first("listed") is None:

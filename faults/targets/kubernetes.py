@@ -15,6 +15,7 @@ from faults.kube.errors import ClusterError, Request
 from faults.kube.exec import Containers, Session
 from faults.kube.graph import Component
 from faults.kube.pods import PodView, view
+from faults.kube.rights import Rights
 from faults.kube.watch import PodWatch
 from faults.select import natural_key, shortened
 
@@ -63,6 +64,7 @@ class KubernetesTarget(Target):
         self.containers = Containers(api)
         self.sessions: dict[str, Session] = {}
         """Commands that run in containers for a fault, by run and instance."""
+        self._rights = Rights(api, selection.namespace)
         self._peers: dict[str, frozenset[str]] = {}
 
     @property
@@ -139,6 +141,11 @@ class KubernetesTarget(Target):
             session.cut()
         await asyncio.to_thread(self.api.close)
 
+    async def missing_rights(self, permissions: Sequence[str]) -> list[str]:
+        """Which of a fault's permissions we lack here, the one to find the deployment included."""
+        found = (graph.RIGHT,) if self.selection.graph_deployment and permissions else ()
+        return await self._rights.missing((*found, *permissions))
+
     # --- for the faults ---------------------------------------------------------------------------
 
     async def look(self, pod: Pod) -> PodView | None:
@@ -152,6 +159,18 @@ class KubernetesTarget(Target):
             raise
         found = view(raw, pod.container)
         return found if found.pod.uid == pod.uid else None
+
+    async def everything(self, component: str) -> list[PodView]:
+        """All pods of a component, also those that do not run or may not be touched."""
+        return await self._views(await self._component(component))
+
+    async def not_opted_in(self, component: str) -> list[str]:
+        """Pods of a component that lack the annotation, where one is asked for; what touches all touches them."""
+        wanted = self.selection.opt_in
+        if wanted is None:
+            return []
+        found = await self.everything(component)
+        return [one.pod.name for one in found if not one.terminating and one.annotations.get(wanted[0]) != wanted[1]]
 
     async def gone_at(self, pod: Pod, deadline_seconds: float) -> int | None:
         """CLOCK_MONOTONIC at which the pod was seen to be gone; None when it is still there at the end."""

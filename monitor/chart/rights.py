@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from faults.catalogue import builtin
-from faults.kube.graph import GROUP, PLURAL
+from faults.kube.graph import GROUP, PLURAL, RIGHT
+from faults.kube.rights import CLUSTER_WIDE, Right
 
-GRAPH = (f"get {PLURAL}.{GROUP}", f"list {PLURAL}.{GROUP}")
+GRAPH = (RIGHT, f"list {PLURAL}.{GROUP}")
 """To find a deployment's components by the name of its resource."""
 
 
@@ -18,15 +19,17 @@ def kinds() -> dict[str, tuple[str, ...]]:
 
 
 def table() -> dict[str, Any]:
-    """What the templates read: each permission as verb, API group and resource."""
+    """What the templates read: each permission as verb, API group and resource, those beyond a namespace apart."""
+    every = {kind: [_split(one) for one in needed] for kind, needed in kinds().items()}
+    wide = {kind: [one for one in needed if one["resource"] in CLUSTER_WIDE] for kind, needed in every.items()}
     return {
-        "kinds": {kind: [_split(one) for one in needed] for kind, needed in kinds().items()},
+        "kinds": {kind: [one for one in needed if one not in wide[kind]] for kind, needed in every.items()},
+        "clusterKinds": {kind: needed for kind, needed in wide.items() if needed},
         "graphDeployment": [_split(one) for one in GRAPH],
     }
 
 
 def _split(permission: str) -> dict[str, str]:
-    verb, _, whole = permission.partition(" ")
-    name, _, sub = whole.partition("/")
-    resource, _, group = name.partition(".")
-    return {"verb": verb, "group": group, "resource": f"{resource}/{sub}" if sub else resource}
+    right = Right.parse(permission)
+    resource = f"{right.resource}/{right.sub}" if right.sub else right.resource
+    return {"verb": right.verb, "group": right.group, "resource": resource}

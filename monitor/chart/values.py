@@ -40,7 +40,8 @@ class RbacValues(Group):
 
     create: bool = Field(
         default=True,
-        description="Make a Role with exactly the rights of the kinds in config.guard.allowed_kinds, and bind it.",
+        description="Make a Role with exactly the rights of the kinds in config.guard.allowed_kinds, and bind it. Only "
+        "where that list names a kind that acts on nodes (never by default), also a ClusterRole.",
     )
 
 

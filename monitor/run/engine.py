@@ -12,15 +12,23 @@ from typing import Any, Protocol
 
 from pydantic import Field
 
-from faults.base import Fault, FaultError, Instance, NotInjected, Objectives
+from faults.base import Fault, FaultError, Instance, KnowsRights, NotInjected, Objectives
 from faults.entry import FaultEntry
 from monitor.catalogue import find, with_changes
 from monitor.config.settings import GuardSpec
 from monitor.model import Model, Phase, Run, Transition, Verdict
 from monitor.run import recovery
 from monitor.run.abort import AbortSignal
-from monitor.run.guard import ProbeView, Refusal, Situation, percent_refusal, refusal
-from monitor.run.life import NO_TARGET, Parts, RunLife
+from monitor.run.guard import (
+    ProbeView,
+    Refusal,
+    Rule,
+    Situation,
+    percent_refusal,
+    refusal,
+    rights_refusal,
+)
+from monitor.run.life import NO_TARGET, Parts, RunLife, populations
 from monitor.store.errors import StoreError
 from monitor.store.ids import new_run_id
 
@@ -147,13 +155,15 @@ class Engine:
         active = Active(run.id)
         self.active = active  # taken before the first await, so that two requests cannot both pass
         try:
+            refused = await self._without_rights(fault)
+            if refused is not None:
+                raise RunRefused(refused, await self._record_refusal(run, refused))
             await asyncio.to_thread(self.parts.save, run)
             active.life = RunLife(run, fault, self._parts_for_life(), active.abort)
             active.task = asyncio.create_task(self._live(active, active.life))
-        except StoreError:
-            self.active = None
-            raise
         finally:
+            if active.task is None:
+                self.active = None
             active.begun.set()
         self.parts.on_change(run)
         return run
@@ -163,14 +173,14 @@ class Engine:
         entry = find(self.entries, request.fault)
         fault = with_changes(entry.fault, request.changes)
         refused = refusal(fault, self.situation(), self.guard, self.parts.spec.baseline_seconds)
+        refused = refused or await self._without_rights(fault)
         reason = refused.reason if refused else None
         instances: tuple[Instance, ...] = ()
         target = self.parts.target or NO_TARGET
         seed = request.seed if request.seed is not None else self.parts.clock.now_ns()
         try:
             instances = await fault.resolve(target, random.Random(seed))  # noqa: S311 - reproducible choice
-            population = len(await target.instances(instances[0].component)) if instances else 0
-            reason = reason or self._percent(fault, instances, population)
+            reason = reason or self._percent(fault, instances, await populations(target, instances))
         except (NotInjected, FaultError) as error:
             reason = reason or f"not_injected: {error}"
         return DryRun(
@@ -224,12 +234,14 @@ class Engine:
         """Put back one run (or all): abort it if it is alive, else revert its open receipt."""
         reverted: list[dict[str, str]] = []
         failed: list[dict[str, str]] = []
+        ended: Run | None = None
         if self.active is not None and run_id in (None, self.active.run_id):
             ended = await self._abort_active(reason)
             if ended is not None:
                 self._sort(ended, reverted, failed)
         for run in list(self._stuck.values()):
-            if run_id in (None, run.id):
+            # One that was aborted just now has been tried already, and is told once.
+            if run_id in (None, run.id) and (ended is None or run.id != ended.id):
                 self._sort(await self._retry(run), reverted, failed)
         return RecoverReport(reverted=tuple(reverted), failed=tuple(failed))
 
@@ -282,8 +294,18 @@ class Engine:
             check_resolved=self._percent,
         )
 
-    def _percent(self, _fault: Fault, instances: tuple[Instance, ...], population: int) -> str | None:
-        refused = percent_refusal(instances, population, self.guard)
+    async def _without_rights(self, fault: Fault) -> Refusal | None:
+        """What the cluster would not let us do, asked beforehand where it can be asked."""
+        target = self.parts.target
+        if not isinstance(target, KnowsRights):
+            return None
+        try:
+            return rights_refusal(fault.kind, await target.missing_rights(fault.facts.permissions))
+        except FaultError as error:
+            return Refusal(Rule.TARGET, f"whether the rights are there cannot be told: {error}")
+
+    def _percent(self, _fault: Fault, instances: tuple[Instance, ...], sizes: Mapping[str, int]) -> str | None:
+        refused = percent_refusal(instances, sizes, self.guard)
         return refused.reason if refused else None
 
     async def _live(self, active: Active, life: RunLife) -> Run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -21,6 +21,7 @@ class Rule(StrEnum):
     STORE = "store"
     KIND = "kind"
     TARGET = "target"
+    RIGHTS = "rights"
     PERCENT = "percent"
     CLOCK = "clock"
     OPEN_RECEIPT = "open_receipt"
@@ -126,12 +127,21 @@ def _steady(probes: Sequence[ProbeView], spec: GuardSpec) -> Refusal | None:
     return None
 
 
-def percent_refusal(instances: Sequence[Instance], population: int, spec: GuardSpec) -> Refusal | None:
-    """Refuse a fault that touches a larger share of a component than guard.max_percent."""
-    if not instances or population == 0:
+def rights_refusal(kind: str, missing: Sequence[str]) -> Refusal | None:
+    """Refuse a fault before it begins, where the cluster would refuse it in the middle."""
+    if not missing:
         return None
-    share = 100 * len({i.name for i in instances}) / population
-    if share <= spec.max_percent:
-        return None
-    text = f"{len(instances)} of {population} instances of {instances[0].component} are {share:.0f} %, guard.max_percent allows {spec.max_percent:g} %"
-    return Refusal(Rule.PERCENT, text)
+    return Refusal(
+        Rule.RIGHTS, f"kind {kind} lacks the right to {', to '.join(missing)}: grant it, for example by a Role"
+    )
+
+
+def percent_refusal(instances: Sequence[Instance], populations: Mapping[str, int], spec: GuardSpec) -> Refusal | None:
+    """Refuse a fault that touches a larger share of any component than guard.max_percent."""
+    for component, population in populations.items():
+        touched = len({i.name for i in instances if i.component == component})
+        share = 100 * touched / population if population else 0.0
+        if share > spec.max_percent:
+            text = f"{touched} of {population} instances of {component} are {share:.0f} %, guard.max_percent allows {spec.max_percent:g} %"
+            return Refusal(Rule.PERCENT, text)
+    return None

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -74,10 +74,10 @@ class Parts:
     state_root: Path
     on_change: Callable[[Run], None]
     """Told of every transition, after it was stored."""
-    check_resolved: Callable[[Fault, tuple[Instance, ...], int], str | None] = lambda _fault, _instances, _population: (
-        None
+    check_resolved: Callable[[Fault, tuple[Instance, ...], Mapping[str, int]], str | None] = (
+        lambda _fault, _instances, _populations: None
     )
-    """Refusal text for what was resolved, given the size of the component."""
+    """Refusal text for what was resolved, given the sizes of the components it is of."""
 
 
 @dataclass(slots=True)
@@ -124,8 +124,7 @@ class RunLife:
 
     async def _resolve_and_plan(self) -> Receipt:
         instances = await self.abort.race(self.fault.resolve(self._target, random.Random(self.run.seed)))  # noqa: S311 - reproducible choice
-        population = len(await self._target.instances(instances[0].component)) if instances else 0
-        refused = self.parts.check_resolved(self.fault, instances, population)
+        refused = self.parts.check_resolved(self.fault, instances, await populations(self._target, instances))
         if refused:
             raise Refused(refused)
         await self._enter(Phase.RESOLVED, instances=instances, note=", ".join(i.name for i in instances))
@@ -311,6 +310,11 @@ class RunLife:
         self._update(phase=phase, transitions=transitions, **changes)
         await asyncio.to_thread(self.parts.save, self.run)
         self.parts.on_change(self.run)
+
+
+async def populations(target: Target, instances: Sequence[Instance]) -> dict[str, int]:
+    """How many live instances each component has that something was picked of."""
+    return {name: len(await target.instances(name)) for name in dict.fromkeys(one.component for one in instances)}
 
 
 class _NoTarget:

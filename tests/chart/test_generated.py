@@ -23,14 +23,21 @@ def test_nothing_else_claims_to_be_generated() -> None:
 
 def test_every_kind_of_fault_has_its_rights_listed() -> None:
     registered = {kind.model_fields["kind"].default for kind in AnyFault.__origin__.__args__}  # type: ignore[attr-defined]
-    assert set(kinds()) == registered
+    assert set(kinds()) == set(table()["kinds"]) == registered
 
 
-def test_no_right_is_a_wildcard_or_of_the_whole_cluster() -> None:
+def test_no_right_is_a_wildcard_and_only_node_kinds_reach_beyond_a_namespace() -> None:
     found = table()
-    for right in [*found["graphDeployment"], *(one for each in found["kinds"].values() for one in each)]:
+    wide = [one for each in found["clusterKinds"].values() for one in each]
+    for right in [*found["graphDeployment"], *wide, *(one for each in found["kinds"].values() for one in each)]:
         assert "*" not in right.values()
-        assert right["resource"].split("/")[0] not in {"nodes", "namespaces", "secrets", "persistentvolumes"}
+        if right not in wide:
+            assert right["resource"].split("/")[0] not in {"nodes", "namespaces", "secrets", "persistentvolumes"}
+    assert set(found["clusterKinds"]) == {"node_cordon", "node_drain"}
+    assert {(one["verb"], one["group"], one["resource"]) for one in wide} == {
+        ("get", "", "nodes"),
+        ("patch", "", "nodes"),
+    }
 
 
 def test_values_yaml_holds_the_defaults_of_the_model() -> None:

@@ -61,6 +61,7 @@ def snapshot(name: str, objects: list[Object]) -> None:
         ("rights-none", {"config": {"guard": {"allowed_kinds": ["none"]}}}),
         ("rights-pod-delete", {"config": {"guard": {"allowed_kinds": ["pod_delete"]}}, "targetNamespace": "dynamo"}),
         ("rights-processes", {"config": {"guard": {"allowed_kinds": ["process_kill", "process_stall"]}}}),
+        ("rights-nodes", {"config": {"guard": {"allowed_kinds": ["node_cordon", "node_drain"]}}}),
         (
             "rights-by-selector",
             {
@@ -91,6 +92,19 @@ def test_the_guard_refuses_what_there_are_no_rights_for(helm: Helm, tmp_path: Pa
     found = helm.template({"config": {"guard": {"allowed_kinds": ["pod_delete"]}}})
     settings = load(config_of(found, tmp_path), {"AFTERSHOCK_TOKEN": "x"})
     assert settings.guard.allowed_kinds == ("pod_delete",)
+
+
+def test_node_faults_are_off_until_they_are_named(helm: Helm, tmp_path: Path) -> None:
+    by_default = load(config_of(helm.template(), tmp_path), {"AFTERSHOCK_TOKEN": "x"}).guard.allowed_kinds
+    assert by_default is not None
+    assert not {"node_cordon", "node_drain"} & set(by_default)
+    assert {"pod_delete", "pod_evict", "container_restart"} <= set(by_default)
+    named = helm.template({"config": {"guard": {"allowed_kinds": ["none", "node_cordon"]}}})
+    wide = one(named, "ClusterRole")
+    assert wide["rules"] == [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "patch"]}]
+    assert one(named, "ClusterRoleBinding")["roleRef"]["name"] == wide["metadata"]["name"]
+    env = one(named, "Deployment")["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}} in env
 
 
 def test_without_rbac_no_rights_are_made(helm: Helm) -> None:
@@ -142,12 +156,12 @@ def test_the_service_finds_no_mistake_in_its_configuration(helm: Helm, tmp_path:
         ("config.deployment.target.namespace=kube-system", "at '/config/deployment/target/namespace'"),
         (
             "config.faults.a.fault.kind=scael",
-            "at '/config/faults/a/fault/kind': value must be one of 'none', 'pod_delete'",
+            "at '/config/faults/a/fault/kind': value must be one of 'container_restart'",
         ),
         ("config.faults.a.fault.kind=none,config.faults.a.fault.x=1", "at '/config/faults/a/fault': additional prop"),
         ("storage.sise=1Gi", "at '/storage': additional properties 'sise' not allowed"),
         ("nodeselector.a=b", "at '': additional properties 'nodeselector' not allowed"),
-        ("config.guard.allowed_kinds={pod_explode}", 'there is no kind "pod_explode"; there is none, pod_delete'),
+        ("config.guard.allowed_kinds={pod_explode}", 'there is no kind "pod_explode"; there is container_restart,'),
         ("storage.postgres.existingSecret=a,config.store.url=sqlite:////x", "config.store.url: storage.postgres"),
         ("storage.postgres.existingSecret=a,storage.existingClaim=b", "storage.existingClaim: storage.postgres"),
         ("serviceAccount.create=false", "serviceAccount.name: needed"),

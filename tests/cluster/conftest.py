@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.bench import Bench
 from tests.cluster.manifests import Graph, aggregated
 from tests.cluster.rig.images import DYNAMO
 from tests.cluster.rig.node import Node
 from tests.cluster.rig.places import Places
 from tests.cluster.rig.preflight import reasons_against
+from tests.cluster.small import deploy, image_of
 from tests.cluster.world import Cluster
 
 BEGAN = time.monotonic()
@@ -77,3 +79,21 @@ def namespace(cluster: Cluster, graph: Graph) -> Iterator[str]:
     with cluster.namespace("dynamo") as name:
         cluster.install(name, graph)
         yield name
+
+
+@pytest.fixture(scope="module")
+def place(cluster: Cluster) -> Iterator[str]:
+    """A namespace for small pods."""
+    with cluster.namespace("faults") as name:
+        yield name
+
+
+@pytest.fixture
+def bench(
+    cluster: Cluster, graph: Graph, place: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Bench]:
+    """Pods as the test's marker asks for them."""
+    marker = request.node.get_closest_marker("pods")
+    small = deploy(cluster, place, image_of(graph), **(marker.kwargs if marker else {}))
+    yield Bench(cluster, small, tmp_path)
+    small.remove()

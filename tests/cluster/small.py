@@ -65,6 +65,8 @@ def deploy(
     replicas: int = 1,
     grace: int = 1,
     sidecar: bool = False,
+    resources: dict[str, Any] | None = None,
+    strategy: dict[str, Any] | None = None,
 ) -> Small:
     """Make it, under a name of its own, and wait until it is ready."""
     name = f"worker-{uuid.uuid4().hex[:6]}"
@@ -73,6 +75,7 @@ def deploy(
         "image": image,
         "command": list(command) or python(SLEEPER),
         "imagePullPolicy": "IfNotPresent",
+        "resources": resources or {},
     }
     beside = {**main, "name": "proxy", "command": python(SLEEPER, "sidecar")}
     spec = {
@@ -89,6 +92,7 @@ def deploy(
             "replicas": replicas,
             "selector": {"matchLabels": labels},
             "template": {"metadata": {"labels": labels}, "spec": spec},
+            **({"strategy": strategy} if strategy else {}),
         },
     }
     cluster.apps.create_namespaced_deployment(namespace, body, _request_timeout=ASK)

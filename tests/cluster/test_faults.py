@@ -3,91 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from faults.base import Fault, NoInstances, NotInjected, PlanContext, Receipt
-from faults.kube.api import Api
-from faults.kube.graph import Component
+from faults.base import NoInstances, NotInjected, Receipt
 from faults.pods import PodDelete, RolloutRestart, Scale
 from faults.process import ProcessKill, ProcessStall
-from faults.targets.kubernetes import KubernetesTarget, Selection
+from tests.cluster.bench import Bench
 from tests.cluster.manifests import Graph
 from tests.cluster.small import OBEDIENT, PARENT, SLEEPER, Small, deploy, image_of, python
 from tests.cluster.world import ASK, Cluster, until
 
 WORKER = ("worker",)
-
-
-@pytest.fixture(scope="module")
-def place(cluster: Cluster) -> Iterator[str]:
-    with cluster.namespace("faults") as name:
-        yield name
-
-
-class Bench:
-    """A target on a component of small pods, and the steps of a run on it."""
-
-    def __init__(self, cluster: Cluster, small: Small, folder: Path) -> None:
-        self.cluster, self.small, self.folder = cluster, small, folder
-        self._runs = 0
-
-    def target(self) -> KubernetesTarget:
-        component = Component("worker", "worker", (self.small.selector,))
-        selection = Selection(self.small.namespace, components=(component,))
-        return KubernetesTarget("small", selection, Api(kubeconfig=self.cluster.kubeconfig))
-
-    @asynccontextmanager
-    async def opened(self) -> AsyncIterator[KubernetesTarget]:
-        target = self.target()
-        try:
-            yield target
-        finally:
-            await target.close()
-
-    async def plan(self, fault: Fault, target: KubernetesTarget) -> Receipt:
-        instances = await fault.resolve(target, random.Random(1))  # noqa: S311 - reproducible choice
-        self._runs += 1
-        folder = self.folder / f"run-{self._runs}"
-        folder.mkdir()
-        context = PlanContext(f"{self.folder.name}-{self._runs}", time.time_ns(), time.monotonic_ns(), folder)
-        return fault.plan(instances, context)
-
-    def pod(self) -> Any:
-        return self.small.pods()[0]
-
-    def status(self) -> Any:
-        return self.pod().status.container_statuses[0]
-
-    def process_state(self, pid: int) -> str:
-        """State letter of a process of the pod, by a look from inside."""
-
-        async def look() -> str:
-            async with self.opened() as target:
-                (instance,) = await target.instances("worker")
-                assert instance.pod is not None
-                session = await target.containers.run(instance.pod, ["list"], 10)
-                found = {line.values["pid"]: line.values["state"] for line in session.all("process")}
-                return str(found.get(pid, "gone"))
-
-        return asyncio.run(look())
-
-
-@pytest.fixture
-def bench(
-    cluster: Cluster, graph: Graph, place: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[Bench]:
-    """Pods as the test's marker asks for them."""
-    marker = request.node.get_closest_marker("pods")
-    small = deploy(cluster, place, image_of(graph), **(marker.kwargs if marker else {}))
-    yield Bench(cluster, small, tmp_path)
-    small.remove()
 
 
 # --- process kill ---------------------------------------------------------------------------------

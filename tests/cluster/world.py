@@ -149,6 +149,16 @@ class Cluster:
         finally:
             connection.close()
 
+    def raw(self, method: str, path: str, body: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+        """What the generated client has no words for. Raises `ClusterError`."""
+        connection = Api(kubeconfig=self.kubeconfig, ask_seconds=ASK)
+        try:
+            answer = connection.open(Request(method.lower(), path), method, path, body=body, **more)
+            found: dict[str, Any] = json.loads(answer.data)
+            return found
+        finally:
+            connection.close()
+
     def pods(self, namespace: str, selector: str = "") -> list[Any]:
         """Pods by name."""
         found = self.core.list_namespaced_pod(namespace, label_selector=selector, _request_timeout=ASK).items

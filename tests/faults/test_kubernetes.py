@@ -17,7 +17,7 @@ from faults.kube.api import Api
 from faults.kube.errors import ClusterError, Request
 from faults.kube.graph import Component, components_of, readiness
 from faults.kube.watch import PodWatch
-from faults.pods import PodDelete, Scale
+from faults.pods import PodDelete, PodEvict, Scale
 from faults.process import ProcessStall
 from faults.targets.kubernetes import KubernetesTarget, Selection
 from tests.faults.kube_server import Answer, Script, api_server, kubeconfig, pod, pods, wait_until
@@ -27,6 +27,7 @@ PODS = "/api/v1/namespaces/place/pods"
 SET = "/apis/apps/v1/namespaces/place/replicasets/set"
 DEPLOYMENT = "/apis/apps/v1/namespaces/place/deployments/worker"
 GET_PODS = Request("list", "pods", "place")
+REVIEWS = "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 ALL = f"GET {PODS} all"
 WORKER = ("worker",)
 
@@ -252,6 +253,21 @@ def test_only_pods_that_opted_in(server: tuple[Script, Path], tmp_path: Path) ->
         with_target(file, lambda target: plan(PodDelete(component=WORKER), target, tmp_path), wanted)
 
 
+def test_what_acts_on_a_whole_workload_needs_all_its_pods_to_have_opted_in(
+    server: tuple[Script, Path], tmp_path: Path
+) -> None:
+    script, file = server
+    _deployment(script)
+    wanted = Selection("place", components=(Component("worker", "worker", ("app=worker",)),), opt_in=("chaos", "yes"))
+    fault = Scale(component=WORKER, replicas=1)
+    both = pods(pod("a", annotations={"chaos": "yes"}), pod("b", annotations={"chaos": "yes"}))
+    script.put(f"GET {PODS}", both)
+    assert with_target(file, lambda target: plan(fault, target, tmp_path), wanted).instances
+    script.put(f"GET {PODS}", pods(pod("a", annotations={"chaos": "yes"}), pod("b")))
+    with pytest.raises(NoInstances, match="did not opt in, and this fault acts on all of Deployment worker"):
+        with_target(file, lambda target: plan(fault, target, tmp_path), wanted)
+
+
 @pytest.mark.parametrize("namespace", ["kube-system", "kube-public", "kube-node-lease"])
 def test_the_clusters_own_namespaces(namespace: str) -> None:
     with pytest.raises(FaultError, match="never touched"):
@@ -408,6 +424,128 @@ def test_a_scale_that_an_operator_puts_back_is_not_injected(server: tuple[Script
 
     with pytest.raises(NotInjected, match="has 2 replicas, not 1: an autoscaler, an operator or a person"):
         with_target(file, act)
+
+
+# --- budgets and evictions ------------------------------------------------------------------------
+
+
+def _budget(version: str, selector: Any, allowed: int = 0, observed: int = 1) -> dict[str, Any]:
+    status = {"disruptionsAllowed": allowed, "currentHealthy": 2, "desiredHealthy": 2, "observedGeneration": observed}
+    return {"metadata": {"name": "b", "generation": 1}, "spec": {"selector": selector}, "status": status}
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta1"])
+@pytest.mark.parametrize(
+    ("selector", "covers"),
+    [
+        ({"matchLabels": {"app": "worker"}}, True),
+        ({"matchLabels": {"app": "other"}}, False),
+        ({"matchExpressions": [{"key": "app", "operator": "In", "values": ["x", "worker"]}]}, True),
+        ({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["worker"]}]}, False),
+        ({"matchExpressions": [{"key": "app", "operator": "Exists"}]}, True),
+        ({"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}, False),
+        ({}, None),
+        (None, False),
+    ],
+)
+def test_whom_a_budget_covers(
+    server: tuple[Script, Path], tmp_path: Path, version: str, selector: Any, covers: bool | None
+) -> None:
+    script, file = server
+    script.put(f"GET {PODS}", pods(pod("a")))
+    script.put(f"GET {PODS}/a", Answer(body=pod("a")))
+    script.put(
+        f"GET /apis/policy/{version}/namespaces/place/poddisruptionbudgets",
+        Answer(body={"items": [_budget(version, selector)]}),
+    )
+    wanted = covers if covers is not None else version == "v1"  # an empty selector changed its meaning
+
+    async def act(target: KubernetesTarget) -> bool:
+        try:
+            await plan(PodEvict(component=WORKER), target, tmp_path)
+        except NotInjected as error:
+            assert "PodDisruptionBudget b (allows 0 disruptions: 2 pods healthy, 2 wanted)" in str(error)
+            return True
+        return False
+
+    assert with_target(file, act) is wanted
+
+
+def test_a_budget_that_is_not_counted_yet_allows_nothing(server: tuple[Script, Path], tmp_path: Path) -> None:
+    script, file = server
+    script.put(f"GET {PODS}", pods(pod("a")))
+    script.put(f"GET {PODS}/a", Answer(body=pod("a")))
+    stale = _budget("v1", {"matchLabels": {"app": "worker"}}, allowed=5, observed=0)
+    script.put("GET /apis/policy/v1/namespaces/place/poddisruptionbudgets", Answer(body={"items": [stale]}))
+    with pytest.raises(NotInjected, match="allows 0 disruptions"):
+        with_target(file, lambda target: plan(PodEvict(component=WORKER), target, tmp_path))
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta1"])
+def test_an_eviction_is_written_in_the_version_that_the_server_reads(
+    server: tuple[Script, Path], tmp_path: Path, version: str
+) -> None:
+    script, file = server
+    script.put(f"GET {PODS}", pods(pod("a")))
+    script.put(f"GET {PODS}/a", Answer(body=pod("a")))
+    resources = [{"name": "pods/eviction", "group": "policy", "version": version}]
+    script.put("GET /api/v1", Answer(body={"resources": resources}))
+    script.put(f"POST {PODS}/a/eviction", Answer(body={}))
+
+    async def act(target: KubernetesTarget) -> None:
+        fault = PodEvict(component=WORKER)
+        await fault.inject(await plan(fault, target, tmp_path), target)
+
+    with_target(file, act)
+    (asked,) = [one for one in script.asked if one.method == "POST"]
+    assert asked.body["apiVersion"] == f"policy/{version}"
+    assert asked.body["deleteOptions"] == {"preconditions": {"uid": "uid-a"}}
+
+
+# --- rights ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("permission", "attributes"),
+    [
+        ("delete pods", ("delete", "", "pods", "", "place")),
+        ("create pods/exec", ("create", "", "pods", "exec", "place")),
+        ("patch deployments.apps/scale", ("patch", "apps", "deployments", "scale", "place")),
+        ("patch nodes", ("patch", "", "nodes", "", None)),
+    ],
+)
+def test_the_cluster_is_asked_for_exactly_the_right(
+    server: tuple[Script, Path], permission: str, attributes: tuple[str | None, ...]
+) -> None:
+    script, file = server
+    script.put(REVIEWS, Answer(body={"status": {"allowed": False}}))
+    missing = with_target(file, lambda target: target.missing_rights([permission]))
+    where = "in the whole cluster" if permission.endswith("nodes") else "in namespace place"
+    assert missing == [f"{permission} {where}"]
+    (asked,) = [one.body["spec"]["resourceAttributes"] for one in script.asked if one.method == "POST"]
+    keys = ("verb", "group", "resource", "subresource", "namespace")
+    assert tuple(asked.get(key) for key in keys) == attributes
+
+
+def test_a_yes_is_believed_for_a_moment_and_a_no_never(server: tuple[Script, Path]) -> None:
+    script, file = server
+    no, yes = Answer(body={"status": {"allowed": False}}), Answer(body={"status": {"allowed": True}})
+    script.put(REVIEWS, no, yes)
+
+    async def act(target: KubernetesTarget) -> list[list[str]]:
+        return [await target.missing_rights(["delete pods"]) for _ in range(3)]
+
+    assert [len(one) for one in with_target(file, act)] == [1, 0, 0]
+    assert script.count("POST") == 2
+
+
+def test_nobody_who_tells_is_no_refusal_and_no_answer_is(server: tuple[Script, Path]) -> None:
+    script, file = server
+    script.put(REVIEWS, Answer.error(403, "no"))
+    assert with_target(file, lambda target: target.missing_rights(["delete pods"])) == []
+    script.put(REVIEWS, Answer.error(503, "later"))
+    with pytest.raises(ClusterError, match="the API server failed"):
+        with_target(file, lambda target: target.missing_rights(["delete pods"]))
 
 
 # --- the watch ------------------------------------------------------------------------------------

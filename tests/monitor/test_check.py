@@ -154,7 +154,7 @@ MISTAKES: list[tuple[str, str, str]] = [
     (
         "kind: process_stall,",
         "",
-        "20: faults.mine.fault.kind: is missing; there are none, pod_delete, process_kill, process_stall, rollout_restart, scale",
+        "20: faults.mine.fault.kind: is missing; there are container_restart, image_pull, node_cordon, node_drain, none, pod_delete, pod_evict, process_kill, process_stall, resource_squeeze, rollout_restart, scale",
     ),
     (
         "duration_seconds: 5}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from faults.base import FaultError, Receipt, RevertResult, Target
+from faults.base import FaultError, Instance, Receipt, RevertResult, Target
 from faults.entry import FaultEntry
 from monitor.clock import SystemClock
 from monitor.config.settings import GuardSpec, RunSpec
 from monitor.model import Phase, Run, Verdict
 from monitor.run.engine import STOP_FLAG, Engine, Request, RunRefused
-from monitor.run.guard import ProbeView
+from monitor.run.guard import ProbeView, Rule
 from monitor.run.life import Parts
 from monitor.store.errors import StoreError
 from tests.support.fakes import FakeFault, FakeStore, FakeTarget, FakeWitnesses
@@ -182,6 +183,19 @@ def test_the_stop_is_kept_over_a_restart_until_resume(tmp_path: Path) -> None:
         await again.engine.resume()
         assert (await again.to_end()).verdict is Verdict.RECOVERED
         await again.engine.shutdown("end of test")
+
+    go(work)
+
+
+def test_an_active_run_whose_revert_fails_is_reported_once(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, duration_seconds=60, revert_failures=99)
+
+    async def work() -> None:
+        await rig.submit()
+        await rig.until("observe")
+        report = await rig.engine.recover(None, "enough")
+        assert [one["reason"] for one in report.failed] == ["revert failed: not yet"]
+        assert rig.engine.stuck == 1
 
     go(work)
 
@@ -360,5 +374,97 @@ def test_a_step_of_the_system_clock_is_noted_and_moves_no_instant(tmp_path: Path
         instants = [t.at_ns for t in run.transitions]
         assert instants == sorted(instants)
         assert instants[-1] - instants[0] < 60 * 10**9
+
+    go(work)
+
+
+def test_the_share_of_every_component_that_is_touched_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node holds pods of several components; the second one's only instance is not hidden by the first."""
+    rig = Rig(tmp_path)
+    rig.engine.guard = GuardSpec(cooldown_seconds=0, max_percent=50)
+
+    class Two(FakeTarget):
+        async def instances(self, component: str) -> list[Instance]:
+            return [Instance(component=component, name=f"{component}-{n}") for n in range(2 if component == "a" else 1)]
+
+    async def resolve(_self: FakeFault, _target: Target, _rng: random.Random) -> tuple[Instance, ...]:
+        return Instance(component="a", name="a-0"), Instance(component="b", name="b-0")
+
+    monkeypatch.setattr(FakeFault, "resolve", resolve)
+    rig.engine.parts = replace(rig.engine.parts, target=Two())
+
+    async def work() -> None:
+        words = "1 of 1 instances of b are 100 %"
+        assert words in ((await rig.engine.dry_run(Request(fault="fake"))).would_be_refused or "")
+        run = await rig.to_end()
+        assert run.verdict is Verdict.SKIPPED
+        assert words in run.reason
+        assert "inject" not in FakeFault.diary
+
+    go(work)
+
+
+class Strict(FakeTarget):
+    """Knows rights; `hold` keeps the answer back."""
+
+    def __init__(self, *missing: str) -> None:
+        self.missing = list(missing)
+        self.trouble = ""
+        self.hold = asyncio.Event()
+        self.hold.set()
+
+    async def missing_rights(self, permissions: object) -> list[str]:
+        await self.hold.wait()
+        if self.trouble:
+            raise FaultError(self.trouble)
+        return self.missing
+
+
+def test_a_missing_right_refuses_before_anything_and_the_next_request_is_heard(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    target = Strict("delete pods in namespace prod")
+    rig.engine.parts = replace(rig.engine.parts, target=target)
+
+    async def work() -> None:
+        with pytest.raises(RunRefused) as caught:
+            await rig.submit()
+        assert caught.value.refusal.rule is Rule.RIGHTS
+        assert caught.value.refusal.reason == (
+            "kind fake lacks the right to delete pods in namespace prod: grant it, for example by a Role"
+        )
+        assert caught.value.run is not None and caught.value.run.verdict is Verdict.SKIPPED
+        dry = await rig.engine.dry_run(Request(fault="fake"))
+        assert dry.would_be_refused == caught.value.refusal.reason
+        target.trouble = "no answer"
+        with pytest.raises(RunRefused, match="whether the rights are there cannot be told: no answer"):
+            await rig.submit()
+        assert "inject" not in FakeFault.diary
+        assert rig.engine.active is None
+        target.trouble, target.missing = "", []
+        assert (await rig.to_end()).verdict is Verdict.RECOVERED
+
+    go(work)
+
+
+def test_while_rights_are_asked_for_nobody_else_may_begin_and_a_stop_is_obeyed(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    target = Strict()
+    target.hold.clear()
+    rig.engine.parts = replace(rig.engine.parts, target=target)
+
+    async def work() -> None:
+        first = asyncio.create_task(rig.submit())
+        await asyncio.sleep(0)
+        with pytest.raises(RunRefused, match="is active on this deployment"):
+            await rig.submit()
+        stop = asyncio.create_task(rig.engine.stop("enough", "test"))
+        await asyncio.sleep(0.05)
+        target.hold.set()
+        await first
+        await stop
+        assert rig.engine.active is None
+        assert "inject" not in FakeFault.diary
 
     go(work)

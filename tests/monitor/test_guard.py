@@ -76,7 +76,16 @@ def test_the_reason_names_the_run_that_holds_the_lock() -> None:
 
 def test_percent_counts_instances_of_the_component() -> None:
     picked = (Instance(component="worker", name="worker-0"),)
-    assert percent_refusal(picked, 2, GuardSpec(max_percent=50)) is None
-    refused = percent_refusal(picked, 1, GuardSpec(max_percent=50))
+    assert percent_refusal(picked, {"worker": 2}, GuardSpec(max_percent=50)) is None
+    refused = percent_refusal(picked, {"worker": 1}, GuardSpec(max_percent=50))
     assert refused is not None
     assert "100 %" in refused.reason
+
+
+def test_percent_counts_every_component_by_itself() -> None:
+    """What a node fault puts at stake is of several components; the smallest is not hidden among the rest."""
+    picked = (Instance(component="worker", name="worker-0"), Instance(component="frontend", name="frontend-0"))
+    assert percent_refusal(picked, {"worker": 2, "frontend": 2}, GuardSpec(max_percent=50)) is None
+    refused = percent_refusal(picked, {"worker": 4, "frontend": 1}, GuardSpec(max_percent=50))
+    assert refused is not None
+    assert "1 of 1 instances of frontend are 100 %" in refused.reason

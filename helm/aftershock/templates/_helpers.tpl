@@ -57,9 +57,10 @@ yes
 {{- $target | default .Values.targetNamespace | default .Release.Namespace -}}
 {{- end }}
 
-{{/* The kinds that may run, as JSON: without a list of one's own, every kind that the chart knows rights of. */}}
+{{/* The kinds that may run, as JSON: without a list of one's own, every kind that needs no right beyond a namespace. */}}
 {{- define "aftershock.kinds" -}}
-{{- $known := (.Files.Get "generated/rights.yaml" | fromYaml).kinds -}}
+{{- $table := .Files.Get "generated/rights.yaml" | fromYaml -}}
+{{- $known := $table.kinds -}}
 {{- $wanted := dig "guard" "allowed_kinds" nil .Values.config -}}
 {{- if kindIs "slice" $wanted -}}
 {{- range $wanted -}}
@@ -69,7 +70,13 @@ yes
 {{- end -}}
 {{- $wanted | uniq | sortAlpha | toJson -}}
 {{- else -}}
-{{- keys $known | sortAlpha | toJson -}}
+{{- $narrow := list -}}
+{{- range keys $known | sortAlpha -}}
+{{- if not (hasKey $table.clusterKinds .) -}}
+{{- $narrow = append $narrow . -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $narrow -}}
 {{- end -}}
 {{- end }}
 
@@ -84,8 +91,22 @@ yes
 {{- if and $needed $config.deployment.target.graph_deployment -}}
 {{- $needed = concat $needed $table.graphDeployment -}}
 {{- end -}}
+{{- include "aftershock.asRules" $needed -}}
+{{- end }}
+
+{{/* The rights of those kinds on what belongs to no namespace; nothing, unless one of them needs any. */}}
+{{- define "aftershock.clusterRules" -}}
+{{- $table := .Files.Get "generated/rights.yaml" | fromYaml -}}
+{{- $needed := list -}}
+{{- range $kind := include "aftershock.kinds" . | fromJsonArray -}}
+{{- $needed = concat $needed (get $table.clusterKinds $kind | default list) -}}
+{{- end -}}
+{{- include "aftershock.asRules" $needed -}}
+{{- end }}
+
+{{- define "aftershock.asRules" -}}
 {{- $verbs := dict -}}
-{{- range $needed -}}
+{{- range . -}}
 {{- $key := printf "%s|%s" .group .resource -}}
 {{- $_ := set $verbs $key (append (get $verbs $key | default list) .verb | uniq | sortAlpha) -}}
 {{- end -}}

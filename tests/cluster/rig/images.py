@@ -58,16 +58,22 @@ def _files(names: Sequence[str]) -> set[str]:
 def provide(image: Image, node: Node, report: Report) -> str:
     """Build the image unless that is done, hand it to the node unless it has it; returns the tag."""
     tag = image.tag
+    if _has(node, tag):
+        return tag  # without waiting for somebody who builds another
     archive = _archive(image, node.places)
     # One at a time, also over several checkouts that share a node: an archive goes when a newer one is built.
     with alone(node.places.cache / ".images.lock", report):
-        if tag in node.run("ctr", "-n", "k8s.io", "images", "ls", "-q").stdout.split():
+        if _has(node, tag):
             return tag
         if not archive.exists():
             _build(image, archive, node.places, report)
         report(f"handing {tag} to the node")
         node.take_image(archive)
     return tag
+
+
+def _has(node: Node, tag: str) -> bool:
+    return tag in node.run("ctr", "-n", "k8s.io", "images", "ls", "-q").stdout.split()
 
 
 def _archive(image: Image, places: Places) -> Path:

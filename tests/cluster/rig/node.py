@@ -8,7 +8,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from kubernetes import client, config
@@ -86,6 +87,26 @@ class Node:
         """Send a signal to one of the node's programs, such as `apiserver`; it is started again when it ends."""
         pid = (self.places.state / "shared/pids" / program).read_text(encoding="utf-8")
         self.run("kill", f"-{int(signum)}", pid)
+
+    @contextmanager
+    def without(self, program: str) -> Iterator[None]:
+        """One of the node's programs is killed, and not started again before the end."""
+        hold = self.places.state / "shared/hold" / program
+        hold.touch()
+        try:
+            self.kill(program, signal.SIGKILL)
+            yield
+        finally:
+            hold.unlink()
+
+    @contextmanager
+    def stopped(self, program: str) -> Iterator[None]:
+        """One of the node's programs stands still: connections stay open and nothing answers."""
+        self.kill(program, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.kill(program, signal.SIGCONT)
 
     def take_image(self, archive: Path) -> None:
         """Import an archive into the node's store. Raises `DemoError`."""
