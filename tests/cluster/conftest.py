@@ -12,7 +12,9 @@ import pytest
 
 from tests.cluster.bench import Bench
 from monitor.demo.steps import Report
+from tests.chart.helm import Helm
 from tests.cluster.manifests import Graph, aggregated
+from tests.cluster.rig.clients import provide_clients
 from tests.cluster.rig.images import DYNAMO
 from tests.cluster.rig.node import Node
 from tests.cluster.rig.places import Places
@@ -105,3 +107,15 @@ def bench(
     small = deploy(cluster, place, image_of(graph), **(marker.kwargs if marker else {}))
     yield Bench(cluster, small, tmp_path)
     small.remove()
+
+
+@pytest.fixture(scope="module")
+def clients(cluster: Cluster, say: Report) -> dict[str, Path]:
+    """helm and kubectl."""
+    return provide_clients(Places.usual(), say)
+
+
+@pytest.fixture(scope="module")
+def helm(clients: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """helm, with its own folders."""
+    return Helm(clients["helm"], tmp_path_factory.mktemp("helm"))

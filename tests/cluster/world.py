@@ -50,7 +50,7 @@ class Cluster:
         """The image's name as a pod asks for it."""
         if self.node is not None:
             return provide(image, self.node, self._report)
-        variable = f"AFTERSHOCK_{image.name.upper()}_IMAGE"
+        variable = f"TEST_IMAGE_{image.name.upper()}"
         given = os.environ.get(variable)
         if not given:
             raise DemoError(
