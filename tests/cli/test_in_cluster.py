@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from monitor.cli.client import Client
 from monitor.model import Phase
 from tests.cli.conftest import Cli, Stub, make_run
 from tests.cli.kube import PLACE, TOKEN, Kube, kube_server, pod
@@ -217,6 +219,14 @@ class TestPod:
     def test_one_that_ends_in_the_middle_of_its_answer(self, kube: Kube, cli: Cli) -> None:
         kube.cut_after = 200
         one_line(cli("-n", "place", "status"), 3, "no aftershock service at http://aftershock.place")
+
+    def test_one_that_does_not_answer(self, kube: Kube, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(Client._ask.__kwdefaults__, "seconds", 0.5)
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))
+            silent.listen()
+            kube.url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            one_line(cli("-n", "place", "status"), 3, "no answer within 0.5 s", "kubectl -n place get pods")
 
 
 class TestRights:
