@@ -52,7 +52,7 @@ class Shell:
     def when_let(self, line: str) -> subprocess.CompletedProcess[str]:
         """The same, again while it is refused for having come early."""
         deadline = time.monotonic() + 120
-        while (done := self(line)).returncode == 1 and any(words in done.stderr for words in NOT_YET):
+        while (done := self(line)).returncode == 1 and any(words in done.stderr + done.stdout for words in NOT_YET):
             assert time.monotonic() < deadline, done.stderr
             time.sleep(1)
         return done
