@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.bench import Bench
 from monitor.demo.steps import Report
 from tests.chart.helm import Helm
+from tests.cluster.bench import Bench
 from tests.cluster.manifests import Graph, aggregated
 from tests.cluster.rig.clients import provide_clients
 from tests.cluster.rig.images import DYNAMO
