@@ -10,26 +10,24 @@ import asyncio
 import contextlib
 import json
 import logging
-import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import websocket
 
 from faults.base import FaultError, NotInjected, Pod
 from faults.kube.api import Api
-from faults.kube.errors import ClusterError, Request, explained
+from faults.kube.channel import open_channel
+from faults.kube.errors import Request
 
 log = logging.getLogger(__name__)
 
 PROGRAM = Path(__file__).with_name("inside.py")
 PYTHONS = ("python3", "python", "/proc/1/exe")
-_PROTOCOL = "v4.channel.k8s.io"
 _STDIN, _STDOUT, _STDERR, _STATUS = b"\x00", 1, 2, 3
 _KEPT_OUTPUT = 4_096
 _NO_PROGRAM = ("executable file not found", "no such file or directory", "permission denied", "not a directory")
@@ -136,33 +134,9 @@ class Containers:
         return session
 
     def _connect(self, request: Request, pod: Pod, command: Sequence[str]) -> websocket.WebSocket:
-        configuration, _ = self._api.connection()
         query = [("container", pod.container), ("stdin", "true"), ("stdout", "true"), ("stderr", "true")]
         query += [("command", word) for word in command]
-        base = configuration.host.rstrip("/").replace("http", "ws", 1)
-        url = f"{base}/api/v1/namespaces/{pod.namespace}/pods/{pod.name}/exec?{urlencode(query)}"
-        socket = websocket.WebSocket(sslopt=_tls(configuration), enable_multithread=True)
-        socket.settimeout(self._api.ask_seconds)
-        headers = [f"{key}: {value}" for key, value in self._api.credentials().items()]
-        try:
-            socket.connect(url, header=headers, subprotocols=[_PROTOCOL])  # type: ignore[no-untyped-call]  # theirs
-        except websocket.WebSocketBadStatusException as error:
-            raise explained(request, error.status_code, error.resp_body or b"", error.resp_headers or {}) from None
-        except (OSError, websocket.WebSocketException) as error:
-            raise ClusterError(f"{request}: the API server cannot be reached ({error})") from None
-        socket.settimeout(None)
-        return socket
-
-
-def _tls(configuration: Any) -> dict[str, Any]:
-    options: dict[str, Any] = {"cert_reqs": ssl.CERT_REQUIRED if configuration.verify_ssl else ssl.CERT_NONE}
-    if configuration.verify_ssl and configuration.ssl_ca_cert:
-        options["ca_certs"] = configuration.ssl_ca_cert
-    if configuration.cert_file:
-        options |= {"certfile": configuration.cert_file, "keyfile": configuration.key_file}
-    if configuration.tls_server_name:
-        options["server_hostname"] = configuration.tls_server_name
-    return options
+        return open_channel(self._api, request, f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}/exec", query)
 
 
 def _send(connection: websocket.WebSocket, content: bytes) -> None:

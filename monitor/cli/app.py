@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from monitor.cli import catalogue, grafana, running, serving
-from monitor.cli.context import Url, plain_group
+from monitor.cli.context import ANYWHERE, KubeContext, Namespace, ReleaseName, Url, plain_group
 from monitor.cli.demo import demo
 from monitor.cli.errors import FAILED, INTERRUPTED, CliError, ConfigMistakes
 from monitor.cli.render import complain, say
@@ -23,6 +23,10 @@ ABOUT = """Keep real load on an LLM deployment, break it, and measure how long u
 \b
 Exit codes: 0 fine, 1 the run missed an objective or failed, 2 bad usage or configuration,
 3 the service cannot be reached.
+
+\b
+A service in a cluster, where the chart put it: aftershock --namespace N status. The way is a port-forward,
+the cluster is the kubeconfig's, the token is that of the chart's Secret.
 
 The token of a service that wants one is read from AFTERSHOCK_TOKEN.
 """
@@ -39,14 +43,18 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def root(
     context: typer.Context,
+    *,
     url: Url = None,
+    kube_context: KubeContext = None,
+    namespace: Namespace = None,
+    release: ReleaseName = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an unexpected error.")] = False,
     _show_version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Options of every command."""
-    context.obj = {"url": url, "debug": debug}
+    context.obj = {"url": url, "context": kube_context, "namespace": namespace, "release": release, "debug": debug}
 
 
 app.command("demo", short_help="Break a real Dynamo deployment here and see.")(demo)
@@ -69,10 +77,8 @@ app.command("supervise", short_help="Run a deployment's processes.")(serving.sup
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code. Nothing but the exit code and lines of text come out."""
     debug = "--debug" in arguments
-    # Wherever it stands: who meets an error adds it at the end of the line.
-    rest = [one for one in arguments if one != "--debug"]
     try:
-        app(args=["--debug", *rest] if debug else rest, prog_name="aftershock")
+        app(args=_ordered(arguments), prog_name="aftershock")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED
     except CliError as error:
@@ -93,6 +99,24 @@ def run(arguments: Sequence[str]) -> int:
         complain(f"aftershock: unexpected error: {type(error).__name__}: {text} (`aftershock --debug ...` shows where)")
         return FAILED
     return 0
+
+
+def _ordered(arguments: Sequence[str]) -> list[str]:
+    """The program's options first, wherever they stand: who meets an error adds --debug at the end of the line."""
+    first: list[str] = []
+    rest: list[str] = []
+    left = list(arguments)
+    while left:
+        one = left.pop(0)
+        if one == "--":
+            return [*first, *rest, one, *left]
+        if one in ANYWHERE and left:
+            first += [one, left.pop(0)]
+        elif one == "--debug" or one.partition("=")[0] in ANYWHERE:
+            first.append(one)
+        else:
+            rest.append(one)
+    return [*first, *rest]
 
 
 def main() -> None:

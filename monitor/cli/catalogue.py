@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from monitor.catalogue import UnknownFault, catalogue, describe, find
-from monitor.cli.context import Config, Json, Url, connect, plain_group, settings_from
+from monitor.cli.context import Config, Json, Url, connect, in_cluster, plain_group, settings_from
 from monitor.cli.errors import BadUsage, Unreachable
 from monitor.cli.figures import NOTHING, number, words
 from monitor.cli.render import complain, heading, pairs, print_json, say, table
@@ -83,6 +83,8 @@ def _known(
         with connect(context, url) as client:
             return client.faults(), client.kinds()
     except Unreachable as error:
+        if in_cluster(context, url):
+            raise  # whoever asks for one in a cluster does not mean the one of this program
         complain(f"no service at {error.url}, so this is the built-in catalogue; -c FILE shows that of a configuration")
         return _local(None)
 

@@ -23,8 +23,12 @@ REVERT_SECONDS = 90.0
 class Client:
     """Talks to one service. Every method raises `Unreachable` or `ApiError`."""
 
-    def __init__(self, url: str, token: str | None = None, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self, url: str, token: str | None = None, transport: httpx.BaseTransport | None = None, hint: str = ""
+    ) -> None:
+        """`hint` is what to do when no service answers, where that is not the usual."""
         self.url = url.rstrip("/")
+        self._hint = hint
         if not self.url.startswith(("http://", "https://")):
             raise BadUsage(f"{url} is not the address of a service; write it as http://127.0.0.1:8600")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -121,9 +125,9 @@ class Client:
         try:
             response = self._http.request(method, path, params=params, json=body, timeout=seconds)
         except httpx.TimeoutException:
-            raise Unreachable(self.url, f"no answer within {seconds:g} s") from None
+            raise Unreachable(self.url, f"no answer within {seconds:g} s", self._hint) from None
         except httpx.TransportError as error:
-            raise Unreachable(self.url, _why(error)) from None
+            raise Unreachable(self.url, _why(error), self._hint) from None
         except httpx.InvalidURL as error:
             raise BadUsage(f"{self.url} is not an address: {error}") from None
         return self._answer(response)
@@ -134,7 +138,8 @@ class Client:
         except ValueError:
             body = None
         if not isinstance(body, dict):
-            raise Unreachable(self.url, f"something else answers there: HTTP {response.status_code}, no JSON object")
+            why = f"something else answers there: HTTP {response.status_code}, no JSON object"
+            raise Unreachable(self.url, why, self._hint)
         if response.is_success:
             return body
         detail = str(body.get("detail") or f"HTTP {response.status_code}")
@@ -164,8 +169,8 @@ def _segment(run_id: str) -> str:
 
 
 def _why(error: httpx.TransportError) -> str:
-    text = str(error).lower()
+    text = str(error)
     for known in ("connection refused", "name or service not known", "connection reset", "no route to host"):
-        if known in text:
+        if known in text.lower():
             return known
     return text or type(error).__name__

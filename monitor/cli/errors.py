@@ -10,6 +10,11 @@ USAGE = 2
 UNREACHABLE = 3
 INTERRUPTED = 130
 
+_START = (
+    "start it with `aftershock serve -c CONFIG`, or give its address with --url or AFTERSHOCK_URL, "
+    "or with --namespace where the chart put it"
+)
+
 
 class CliError(Exception):
     """Ends a command. The text is what the user sees, mostly one line."""
@@ -32,10 +37,9 @@ class Unreachable(CliError):
 
     code = UNREACHABLE
 
-    def __init__(self, url: str, why: str) -> None:
+    def __init__(self, url: str, why: str, hint: str = "") -> None:
         self.url = url
-        hint = "start it with `aftershock serve -c CONFIG`, or give its address with --url or AFTERSHOCK_URL"
-        super().__init__(f"no aftershock service at {url} ({why}); {hint}")
+        super().__init__(f"no aftershock service at {url} ({why}); {hint or _START}")
 
 
 class ApiError(CliError):

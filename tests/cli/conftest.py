@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from faults.base import Evidence, Instance, Process
 from monitor.cli.app import run as run_cli
 from monitor.model import ObjectiveResult, Phase, Resolution, Run, Transition, Verdict, WitnessReport
+from tests.support.serving import served
 
 T0 = 1_750_000_000_000_000_000
 
@@ -163,20 +161,8 @@ def stub_app(stub: Stub) -> FastAPI:
 def server() -> Iterator[Stub]:
     """One HTTP server for all tests; `stub` empties it for each."""
     stub = Stub()
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    stub.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server = uvicorn.Server(uvicorn.Config(stub_app(stub), log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 20
-    while not server.started:
-        assert time.monotonic() < deadline, "the stub service did not start"
-        time.sleep(0.01)
-    yield stub
-    server.should_exit = True
-    thread.join(10)
-    listener.close()
+    with served(stub_app(stub)) as stub.url:
+        yield stub
 
 
 @pytest.fixture

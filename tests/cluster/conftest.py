@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from monitor.demo.steps import Report
+from tests.chart.helm import Helm
 from tests.cluster.bench import Bench
 from tests.cluster.manifests import Graph, aggregated
+from tests.cluster.rig.clients import provide_clients
 from tests.cluster.rig.images import DYNAMO
 from tests.cluster.rig.node import Node
 from tests.cluster.rig.places import Places
@@ -22,11 +25,6 @@ from tests.cluster.world import Cluster
 BEGAN = time.monotonic()
 
 
-def say(text: str) -> None:
-    """Progress, also while pytest captures."""
-    print(f"[cluster {time.monotonic() - BEGAN:6.1f} s] {text}", file=sys.__stderr__, flush=True)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All tests of this folder need a cluster."""
     for item in items:
@@ -35,7 +33,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
+def say(pytestconfig: pytest.Config) -> Report:
+    """Progress, also while pytest captures."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    assert capture is not None
+
+    def told(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n[cluster {time.monotonic() - BEGAN:6.1f} s] {text}", end="", file=sys.stderr, flush=True)
+
+    return told
+
+
+@pytest.fixture(scope="session")
+def cluster(say: Report) -> Iterator[Cluster]:
     """The cluster that KUBECONFIG names, or our own node, started for these tests and ended with them."""
     given = os.environ.get("KUBECONFIG")
     if given:
@@ -46,12 +57,11 @@ def cluster() -> Iterator[Cluster]:
     if against:
         pytest.skip(f"no KUBECONFIG, and no Kubernetes of our own: {'; '.join(against)}")
     node = Node(places, say)
-    left_running = node.running  # somebody started it by hand and wants it kept
     kubeconfig = node.up(tethered=True)
     try:
-        yield from _opened(Cluster(kubeconfig, node, say), keep=left_running)
+        yield from _opened(Cluster(kubeconfig, node, say), keep=not node.started)
     finally:
-        if not left_running:
+        if node.started:
             node.down()
             assert node.remains() == []
 
@@ -97,3 +107,15 @@ def bench(
     small = deploy(cluster, place, image_of(graph), **(marker.kwargs if marker else {}))
     yield Bench(cluster, small, tmp_path)
     small.remove()
+
+
+@pytest.fixture(scope="module")
+def clients(cluster: Cluster, say: Report) -> dict[str, Path]:
+    """helm and kubectl."""
+    return provide_clients(Places.usual(), say)
+
+
+@pytest.fixture(scope="module")
+def helm(clients: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """helm, with its own folders."""
+    return Helm(clients["helm"], tmp_path_factory.mktemp("helm"))

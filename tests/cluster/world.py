@@ -38,6 +38,7 @@ class Cluster:
         self.kubeconfig = kubeconfig
         self.node = node
         self._report = report
+        self._brought: list[str] = []
         self.api = config.new_client_from_config(str(kubeconfig) if kubeconfig else None)
         self.core = client.CoreV1Api(self.api)
         self.apps = client.AppsV1Api(self.api)
@@ -50,7 +51,7 @@ class Cluster:
         """The image's name as a pod asks for it."""
         if self.node is not None:
             return provide(image, self.node, self._report)
-        variable = f"AFTERSHOCK_{image.name.upper()}_IMAGE"
+        variable = f"TEST_IMAGE_{image.name.upper()}"
         given = os.environ.get(variable)
         if not given:
             raise DemoError(
@@ -67,16 +68,17 @@ class Cluster:
             definition["metadata"]["labels"] = {LABEL: "yes"}
             try:
                 extensions.create_custom_resource_definition(definition, _request_timeout=ASK)
+                self._brought.append(name)
             except client.ApiException as error:
                 if error.status != 409:
                     raise
             until(f"definition {name}", 30, lambda name=name: _established(extensions, name))  # type: ignore[misc]
 
     def remove_definitions(self) -> None:
-        """Those that we brought."""
+        """Those that we brought; others may have resources of one that was there."""
         extensions = client.ApiextensionsV1Api(self.api)
-        for one in extensions.list_custom_resource_definition(label_selector=LABEL, _request_timeout=ASK).items:
-            extensions.delete_custom_resource_definition(one.metadata.name, _request_timeout=ASK)
+        for name in self._brought:
+            extensions.delete_custom_resource_definition(name, _request_timeout=ASK)
 
     @contextmanager
     def namespace(self, prefix: str = "test") -> Iterator[str]:

@@ -21,12 +21,13 @@ def say(text: str) -> None:
 
 
 def main(words: list[str]) -> int:
-    """0 when it worked, 1 when it did not, 2 for bad usage."""
+    """0 when it worked, 1 when it did not, 2 for bad usage, 3 when why-not has a reason."""
     places = Places.usual()
     against = reasons_against(places.cache)
     if words == ["why-not"]:
-        print("\n".join(against) or "this machine can carry a Kubernetes of our own")
-        return 0
+        if against:
+            print("; ".join(against))
+        return 3 if against else 0
     if against and words != ["clients"]:
         print("\n".join(against), file=sys.stderr)
         return 1

@@ -36,6 +36,8 @@ class Node:
         self.places = places
         self._report = report
         self._cgroup = Cgroup("aftershock-node")
+        self.started = False
+        """Whether `up` had to start it; else somebody else did, and keeps it."""
 
     @property
     def running(self) -> bool:
@@ -48,12 +50,13 @@ class Node:
         self.places.state.parent.mkdir(parents=True, exist_ok=True)
         with alone(self.places.state.with_name(f"{self.places.state.name}.lock"), self._report):
             if self.running and (self.places.state / "ready").exists():
-                self._report("Kubernetes is running already")
+                self._join_running(tethered)
                 return self.places.kubeconfig
             self._end()  # what an interrupted start left, too
             self._refuse_a_foreign_link()
             try:
                 self._start(tethered)
+                self.started = True
             except BaseException:
                 self._end()
                 raise
@@ -119,6 +122,16 @@ class Node:
         if done.returncode != 0:
             raise DemoError(f"containerd does not take {archive.name}: {done.stderr.strip()[-300:]}")
 
+    def _join_running(self, tethered: bool) -> None:
+        tether = self.places.state / "tether"
+        if not tether.exists():
+            self._report("Kubernetes is running already")
+            return
+        words = f"Kubernetes is running already, for process {tether.read_text(encoding='utf-8')}, and ends with it"
+        if not tethered:
+            raise DemoError(f"{words}; try again then")
+        self._report(words)
+
     # --- start ------------------------------------------------------------------------------------
 
     def _start(self, tethered: bool) -> None:
@@ -127,6 +140,8 @@ class Node:
         state = self.places.state
         state.mkdir(mode=0o700)
         self.places.containerd.mkdir(parents=True, exist_ok=True)
+        if tethered:
+            (state / "tether").write_text(str(os.getpid()), encoding="utf-8")
         self._cgroup.make()
         process = self._unshare(tethered)
         (state / "pid").write_text(json.dumps(_identity(process.pid)), encoding="utf-8")

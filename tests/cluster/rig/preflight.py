@@ -8,6 +8,9 @@ import subprocess
 from pathlib import Path
 
 NEEDED_GB = 8
+"""Of disk, to build."""
+BUILD_MEMORY_GB = 5
+RUN_MEMORY_GB = 3
 _PROGRAMS = ("unshare", "chroot", "mount", "apt-get", "dpkg-deb")
 _TRIAL = "mount -t tmpfs tmpfs /mnt && mkdir /mnt/a /mnt/b && mount -t overlay overlay -o lowerdir=/mnt/a:/mnt/b /mnt/b"
 
@@ -23,7 +26,7 @@ def reasons_against(cache: Path) -> list[str]:
         ]
     if os.uname().machine not in {"x86_64", "aarch64"}:
         return [f"no Debian packages are known for {os.uname().machine}"]
-    return [*_namespaces(), *_disk(cache)]
+    return [*_namespaces(), *_disk(cache), *_memory(cache)]
 
 
 def _namespaces() -> list[str]:
@@ -35,8 +38,19 @@ def _namespaces() -> list[str]:
     return [f"namespaces or overlay mounts are not allowed here ({said[-1] if said else 'no message'})"]
 
 
+def _built(cache: Path) -> bool:
+    return (cache / "bin").exists()
+
+
+def _memory(cache: Path, meminfo: Path = Path("/proc/meminfo")) -> list[str]:
+    lines = dict(line.split(":", 1) for line in meminfo.read_text(encoding="utf-8").splitlines())
+    free, needed = int(lines["MemAvailable"].split()[0]) / 1e6, RUN_MEMORY_GB if _built(cache) else BUILD_MEMORY_GB
+    what = "running" if _built(cache) else "building"
+    return [] if free >= needed else [f"{free:.1f} GB of memory are free; {what} takes {needed} GB"]
+
+
 def _disk(cache: Path) -> list[str]:
-    if (cache / "bin").exists():
+    if _built(cache):
         return []
     there = next(place for place in (cache, *cache.parents) if place.exists())
     free = shutil.disk_usage(there).free / 1e9
