@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
+from starlette.types import Message, Send
 
 from monitor.api.problems import BUSY, INVALID, STORE, Responses
 from monitor.api.routes import Service
+from monitor.live.hub import Listener
 from monitor.live.series import LONGEST_SECONDS
 from monitor.live.timeline import LONGEST_HOURS
 
+log = logging.getLogger(__name__)
 router = APIRouter(tags=["live"])
+
+STUCK_SECONDS = 30.0
+"""Who takes nothing for that long is not there any more, or does not look."""
 
 EVENTS = """Server-sent events, each with JSON as its data: `status` (the body of /api/v1/status) when it changes, `run`
 (a run in brief) when one changes its phase, `second` (requests of one probe by the second in which they began, told
@@ -21,13 +29,32 @@ three seconds later and again when more of them end), `lagged` before the end of
 STREAM: Responses = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": EVENTS}}
 
 
+class LiveResponse(StreamingResponse):
+    """A stream that is given up when the other side stops reading, for its place is needed."""
+
+    async def stream_response(self, send: Send) -> None:
+        """Send it all; each piece must be taken within STUCK_SECONDS."""
+
+        async def patient(message: Message) -> None:
+            async with asyncio.timeout(STUCK_SECONDS):
+                await send(message)
+
+        try:
+            await super().stream_response(patient)
+        except TimeoutError:
+            log.info("a listener took nothing for %g s and was let go", STUCK_SECONDS)
+
+
+async def _seat(service: Service) -> AsyncIterator[Listener]:
+    with service.view.hub.seat() as listener:
+        yield listener
+
+
 @router.get("/live", response_class=StreamingResponse, responses=STREAM | BUSY)
-async def live(service: Service) -> StreamingResponse:
+async def live(service: Service, listener: Annotated[Listener, Depends(_seat)]) -> StreamingResponse:
     """What happens, as it happens."""
-    hub = service.view.hub
-    hub.admit()
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(hub.listen(), media_type="text/event-stream", headers=headers)
+    return LiveResponse(service.view.hub.listen(listener), media_type="text/event-stream", headers=headers)
 
 
 @router.get("/series", responses=INVALID | STORE)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import math
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import orjson
@@ -16,14 +18,16 @@ from probes.record import Gap, Record
 
 MOST_LISTENERS = 32
 MOST_WAITING = 256
-"""Events that a listener may be behind; about a minute."""
+"""Messages that a listener may be behind; about two minutes. The seconds of one look are one message."""
 PING_SECONDS = 15.0
 STATUS_SECONDS = 5.0
 """A status is told at least this often."""
 RIPE_SECONDS = 3
 """A second is told when it is that old: most of its requests have ended by then."""
 LATE_SECONDS = 30
-"""... and again for that long when more of them end."""
+"""... and again for that long when more of them end, or until the longest request has timed out."""
+LATEST_SECONDS = 120
+"""... but no longer: at 50 requests a second that is 30 ms of work a second. Older ones are in the series."""
 
 PING = b": ping\n\n"
 LAGGED = b"event: lagged\ndata: {}\n\n"
@@ -47,7 +51,9 @@ class Watched(Protocol):
     def now_ns(self) -> int: ...
 
 
-class _Listener:
+class Listener:
+    """Who looks: what it was not sent yet, bounded."""
+
     def __init__(self) -> None:
         self.queue: asyncio.Queue[bytes | None] = asyncio.Queue(MOST_WAITING)
         self.lagging = False
@@ -62,10 +68,16 @@ class _Listener:
 class Hub:
     """One a service; everything on its event loop."""
 
-    def __init__(self, watched: Watched, probes: Sequence[str]) -> None:
+    def __init__(
+        self, watched: Watched, probes: Sequence[str], *, longest_request_seconds: float = 0.0, since_ns: int = 0
+    ) -> None:
+        """Of seconds before `since_ns` nothing is told: memory does not know them, the store may."""
         self._watched = watched
+        self._since_ns = since_ns
         self._probes = tuple(probes)
-        self._listeners: set[_Listener] = set()
+        late = max(LATE_SECONDS, math.ceil(longest_request_seconds) + RIPE_SECONDS)
+        self._late_seconds = min(LATEST_SECONDS, late)
+        self._listeners: set[Listener] = set()
         self._closed = False
         self._told_status: Mapping[str, Any] = {}
         self._told_at_ns = 0
@@ -76,32 +88,34 @@ class Hub:
         """How many look now."""
         return len(self._listeners)
 
-    def admit(self) -> None:
-        """Raises `TooManyListenersError` when one more would be too many."""
+    @contextmanager
+    def seat(self) -> Iterator[Listener]:
+        """A place among the listeners, taken at once. Raises `TooManyListenersError` when there is none."""
         if len(self._listeners) >= MOST_LISTENERS:
             raise TooManyListenersError(f"{MOST_LISTENERS} pages are listening already; close one and try again")
-
-    async def listen(self) -> AsyncIterator[bytes]:
-        """Server-sent events, the status first; ends with the service, or with `lagged` for who reads too slowly."""
-        listener = _Listener()
+        listener = Listener()
         self._listeners.add(listener)
         try:
-            listener.put(_event("status", self._watched.status()))
-            while not self._closed:
-                if listener.lagging:
-                    yield LAGGED
-                    return
-                try:
-                    async with asyncio.timeout(PING_SECONDS):
-                        message = await listener.queue.get()
-                except TimeoutError:
-                    yield PING
-                    continue
-                if message is None:
-                    return
-                yield message
+            yield listener
         finally:
             self._listeners.discard(listener)
+
+    async def listen(self, listener: Listener) -> AsyncIterator[bytes]:
+        """Server-sent events, the status first; ends with the service, or with `lagged` for who reads too slowly."""
+        yield _event("status", self._watched.status()) + _seconds(self._told_seconds.values())
+        while not self._closed:
+            if listener.lagging:
+                yield LAGGED
+                return
+            try:
+                async with asyncio.timeout(PING_SECONDS):
+                    message = await listener.queue.get()
+            except TimeoutError:
+                yield PING
+                continue
+            if message is None:
+                return
+            yield message
 
     def close(self) -> None:
         """End every stream."""
@@ -123,9 +137,9 @@ class Hub:
             return
         now = self._watched.now_ns()
         self._tell_status(now)
-        rows = await asyncio.to_thread(self._count, now, self._watched.recent(LATE_SECONDS + RIPE_SECONDS + 1))
-        for row in rows:
-            self._tell(_event("second", row))
+        rows = await asyncio.to_thread(self._count, now, self._watched.recent(self._late_seconds + RIPE_SECONDS + 1))
+        if rows:
+            self._tell(_seconds(rows))
 
     # --- inside -----------------------------------------------------------------------------
 
@@ -144,17 +158,24 @@ class Hub:
     def _count(self, now_ns: int, records: Sequence[Record]) -> list[dict[str, Any]]:
         """The ripe seconds that are new, or have changed since they were told."""
         end = now_ns // SECOND_NS - RIPE_SECONDS + 1
-        grid = Grid((end - LATE_SECONDS) * SECOND_NS, SECOND_NS, LATE_SECONDS)
+        grid = Grid((end - self._late_seconds) * SECOND_NS, SECOND_NS, self._late_seconds)
         seen = Seen(Columns.of(records), self._watched.gaps_since(grid.start_ns), now_ns)
-        changed = []
+        told, changed = dict(self._told_seconds), []
         for probe in self._probes:
             for row in cells_of(probe, seen, grid).rows():
-                key = (probe, int(row["at_ns"]))
-                if self._told_seconds.get(key) != row:
-                    self._told_seconds[key] = row
-                    changed.append({"probe": probe, **row})
-        self._told_seconds = {key: row for key, row in self._told_seconds.items() if key[1] >= grid.start_ns}
-        return sorted(changed, key=lambda row: int(row["at_ns"]))
+                if row["at_ns"] < self._since_ns:
+                    continue
+                key, second = (probe, int(row["at_ns"])), {"probe": probe, **row}
+                if told.get(key) != second:
+                    told[key] = second
+                    changed.append(second)
+        self._told_seconds = {key: row for key, row in told.items() if key[1] >= grid.start_ns}
+        return changed
+
+
+def _seconds(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """Oldest first; one message, for the first look of many probes has more seconds than a listener may be behind."""
+    return b"".join(_event("second", row) for row in sorted(rows, key=lambda row: int(row["at_ns"])))
 
 
 def _event(name: str, data: Any) -> bytes:

@@ -28,7 +28,13 @@ class View:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._whole = WholeWatch()
-        self.hub = Hub(self, [probe.spec.name for probe in service.probes])
+        self._begun_ns = service.clock.now_ns()
+        self._first_ns: dict[str, int] = {}
+        """When each probe was first seen to have sent something."""
+        specs = [probe.spec for probe in service.probes]
+        longest = max((spec.request_timeout_seconds for spec in specs), default=0.0)
+        names = [spec.name for spec in specs]
+        self.hub = Hub(self, names, longest_request_seconds=longest, since_ns=self._begun_ns)
 
     # --- what the service calls -----------------------------------------------------------------
 
@@ -62,7 +68,7 @@ class View:
         life = engine.active.life if engine.active else None
         spec = self._service.settings.run
         return {
-            "whole": self._whole.as_data(),
+            "whole": self._whole.as_data(self.now_ns()),
             "active": active(life.run, life.fault, spec) if life else None,
             "now_ns": self.now_ns(),
         }
@@ -74,7 +80,8 @@ class View:
         return self._service.ingest.recent(seconds, self.now_ns())
 
     def gaps_since(self, since_ns: int) -> Sequence[Gap]:
-        return self._service.gaps_since(since_ns)
+        """What the probes say, and the time before a probe's first request."""
+        return [*self._service.gaps_since(since_ns), *self._warming_up()]
 
     def now_ns(self) -> int:
         return self._service.clock.now_ns()
@@ -91,8 +98,14 @@ class View:
 
     # --- inside ---------------------------------------------------------------------------------
 
+    def _warming_up(self) -> list[Gap]:
+        names = [probe.spec.name for probe in self._service.probes]
+        return [Gap(name, self._begun_ns, self._first_ns.get(name), "the probe had not begun") for name in names]
+
     def _probe(self, probe: Probe) -> ProbeLook:
         state = probe.state()
+        if state.last_start_ns is not None:
+            self._first_ns.setdefault(probe.spec.name, state.last_start_ns)
         window = max(WINDOW_SECONDS, WINDOW_REQUESTS / probe.spec.request_rate)
         stats = self._service.ingest.recent_stats(window, self.now_ns(), probe.spec.name)
         reason = state.gap.reason if state.gap else "no request was started lately"

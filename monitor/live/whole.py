@@ -66,20 +66,29 @@ def _fine(probes: Sequence[ProbeLook]) -> str:
     return "; ".join(f"probe {one.name}: {one.bad} of {one.requests} requests bad" for one in probes)
 
 
+STALE_SECONDS = 10.0
+"""A judgement that was not renewed for this long is none any more."""
+
+
 class WholeWatch:
     """Remembers since when it has been so."""
 
     def __init__(self) -> None:
         self._state = State.UNKNOWN
         self._since_ns: int | None = None
+        self._judged_ns = 0
         self._reason = "nothing was measured yet"
 
     def step(self, now_ns: int, state: State, reason: str) -> None:
         """What it is now."""
         if state is not self._state or self._since_ns is None:
             self._state, self._since_ns = state, now_ns
-        self._reason = reason
+        self._reason, self._judged_ns = reason, now_ns
 
-    def as_data(self) -> dict[str, Any]:
+    def as_data(self, now_ns: int) -> dict[str, Any]:
         """`whole` of the status."""
+        age = (now_ns - self._judged_ns) / 1e9
+        if self._since_ns is not None and age > STALE_SECONDS:
+            reason = f"nobody has looked for {age:.0f} s; until then: {self._state}"
+            return {"state": State.UNKNOWN, "since_ns": self._judged_ns, "reason": reason}
         return {"state": self._state, "since_ns": self._since_ns, "reason": self._reason}

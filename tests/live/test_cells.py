@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.live.cells import SECOND_NS, Grid, Seen, cells_of
@@ -33,6 +33,7 @@ requests = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(requests, max_size=60))
 def test_every_request_is_counted_once_where_it_began(records: list[Record]) -> None:
     for probe in ("chat", "long"):
@@ -50,10 +51,11 @@ def test_every_request_is_counted_once_where_it_began(records: list[Record]) -> 
             if not lives:
                 assert np.isnan(cells.p50_ms[index])
                 continue
-            assert cells.p50_ms[index] == round(lives[(len(lives) - 1) // 2], 3)
+            assert abs(cells.p50_ms[index] - lives[(len(lives) - 1) // 2]) <= 1e-3, "to the microsecond"
             assert lives[0] - 1e-3 <= cells.p95_ms[index] <= lives[-1] + 1e-3
 
 
+@settings(deadline=None)
 @given(st.floats(-30, 30), st.one_of(st.none(), st.floats(0.001, 60)))
 def test_a_gap_marks_every_cell_that_it_touches(start: float, length: float | None) -> None:
     begin = GRID.start_ns + round(start * SECOND_NS)
@@ -95,6 +97,7 @@ def test_a_silence_between_requests_was_not_measured() -> None:
     assert not cells_of("chat", seen(one(4.5)), GRID).gap.any(), "nobody said how many there should be"
 
 
+@settings(deadline=None)
 @given(st.integers(10, 86_400), st.integers(10**18, 2 * 10**18), st.sampled_from([1, 60]))
 def test_a_grid_holds_what_was_asked_for(seconds: int, now: int, least: int) -> None:
     grid = grid_until(now, seconds, least_step=least)

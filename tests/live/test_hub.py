@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import pytest
@@ -53,6 +53,14 @@ class Scene:
         self.records.append(Record("chat", 1, len(self.records), "id", start, start + 10**8, outcome))
 
 
+async def listening(hub: Hub) -> AsyncGenerator[bytes, None]:
+    """One event after the other, from a seat of its own."""
+    with hub.seat() as listener:
+        async for message in hub.listen(listener):
+            for event in message.split(b"\n\n")[:-1]:
+                yield event + b"\n\n"
+
+
 def parsed(message: bytes) -> tuple[str, Any]:
     event, data = message.decode().strip().split("\n")
     return event.removeprefix("event: "), json.loads(data.removeprefix("data: "))
@@ -72,7 +80,7 @@ async def waiting(stream: AsyncIterator[bytes]) -> list[tuple[str, Any]]:
 async def test_the_status_comes_first_and_again_when_it_changes() -> None:
     scene = Scene()
     hub = Hub(scene, ["chat"])
-    stream = hub.listen()
+    stream = listening(hub)
     assert parsed(await anext(stream)) == ("status", {"words": "fine", "now_ns": NOW})
     await hub.tick()
     scene.now += SECOND_NS
@@ -89,7 +97,7 @@ async def test_the_status_comes_first_and_again_when_it_changes() -> None:
 async def test_a_ripe_second_is_told_and_again_when_more_of_it_ends() -> None:
     scene = Scene()
     hub = Hub(scene, ["chat"])
-    stream = hub.listen()
+    stream = listening(hub)
     await anext(stream)
     scene.request(RIPE_SECONDS + 0.5)
     scene.request(0.5)
@@ -114,7 +122,7 @@ async def test_a_ripe_second_is_told_and_again_when_more_of_it_ends() -> None:
 
 async def test_runs_are_told_as_they_change() -> None:
     hub = Hub(Scene(), ["chat"])
-    stream = hub.listen()
+    stream = listening(hub)
     await anext(stream)
     hub.run_changed(make_run(1))
     event, data = parsed(await anext(stream))
@@ -124,7 +132,7 @@ async def test_runs_are_told_as_they_change() -> None:
 
 async def test_who_reads_too_slowly_is_told_and_let_go() -> None:
     hub = Hub(Scene(), ["chat"])
-    stream = hub.listen()
+    stream = listening(hub)
     await anext(stream)
     for number in range(MOST_WAITING + 5):
         hub.run_changed(make_run(number))
@@ -132,6 +140,47 @@ async def test_who_reads_too_slowly_is_told_and_let_go() -> None:
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
     assert hub.listeners == 0
+
+
+async def test_the_first_look_at_many_probes_is_not_too_much_for_anybody() -> None:
+    hub = Hub(Scene(), [f"probe-{number}" for number in range(20)])
+    stream = listening(hub)
+    await anext(stream)
+    await hub.tick()
+    told = await waiting(stream)
+    assert len(told) == 1 + 20 * LATE_SECONDS > MOST_WAITING
+    assert "lagged" not in {event for event, _ in told}
+    late = listening(hub)
+    told = await waiting(late)
+    assert [event for event, _ in told] == ["status", *["second"] * 20 * LATE_SECONDS], "who comes later misses nothing"
+    await stream.aclose()
+    await late.aclose()
+
+
+async def test_a_request_that_hung_until_its_timeout_is_told_in_the_second_in_which_it_began() -> None:
+    scene = Scene()
+    hub = Hub(scene, ["chat"], longest_request_seconds=60)
+    with hub.seat() as listener:
+        scene.now += 60 * SECOND_NS
+        await hub.tick()
+        assert listener.queue.qsize() == 2
+        listener.queue.get_nowait(), listener.queue.get_nowait()
+        began = scene.now - 60 * SECOND_NS
+        scene.records.append(Record("chat", 1, 1, "id", began, scene.now, Outcome.FAILED))
+        await hub.tick()
+        event, told = parsed(listener.queue.get_nowait() or b"")
+    assert (event, told["at_ns"], told["bad"]) == ("second", began, 1)
+
+
+async def test_of_what_was_before_the_service_nothing_is_told() -> None:
+    scene = Scene()
+    hub = Hub(scene, ["chat"], since_ns=scene.now - 5 * SECOND_NS)
+    stream = listening(hub)
+    await anext(stream)
+    await hub.tick()
+    told = [data["at_ns"] for event, data in await waiting(stream) if event == "second"]
+    assert told == [scene.now - 5 * SECOND_NS, scene.now - 4 * SECOND_NS, scene.now - 3 * SECOND_NS]
+    await stream.aclose()
 
 
 async def test_nothing_is_computed_for_nobody() -> None:
@@ -144,14 +193,14 @@ async def test_nothing_is_computed_for_nobody() -> None:
 
 async def test_there_is_a_limit_and_a_place_becomes_free() -> None:
     hub = Hub(Scene(), ["chat"])
-    streams = [hub.listen() for _ in range(MOST_LISTENERS)]
+    streams = [listening(hub) for _ in range(MOST_LISTENERS)]
     for stream in streams:
-        hub.admit()
         await anext(stream)
-    with pytest.raises(TooManyListenersError, match="close one"):
-        hub.admit()
+    with pytest.raises(TooManyListenersError, match="close one"), hub.seat():
+        pass
     await streams[0].aclose()
-    hub.admit()
+    with hub.seat():
+        assert hub.listeners == MOST_LISTENERS
     hub.close()
     for stream in streams[1:]:
         assert await waiting(stream) == []
@@ -160,7 +209,7 @@ async def test_there_is_a_limit_and_a_place_becomes_free() -> None:
 
 async def test_a_quiet_stream_still_says_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_module, "PING_SECONDS", 0.01)
-    stream = Hub(Scene(), ["chat"]).listen()
+    stream = listening(Hub(Scene(), ["chat"]))
     await anext(stream)
     assert await anext(stream) == hub_module.PING
     await stream.aclose()

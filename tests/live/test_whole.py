@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from monitor.live.whole import ProbeLook, State, WholeWatch, judge
+from tests.support.records import SECOND
 
 FINE = ProbeLook("chat", up=True, reason="", window_seconds=10, requests=100, bad=0, overdue=0)
 
@@ -39,10 +40,20 @@ def test_what_is_said(
 
 def test_it_remembers_since_when() -> None:
     watch = WholeWatch()
-    assert watch.as_data()["state"] == "unknown"
-    assert watch.as_data()["since_ns"] is None
+    assert watch.as_data(1)["state"] == "unknown"
+    assert watch.as_data(1)["since_ns"] is None
     watch.step(5, State.WHOLE, "a")
     watch.step(9, State.WHOLE, "b")
-    assert watch.as_data() == {"state": "whole", "since_ns": 5, "reason": "b"}
+    assert watch.as_data(9) == {"state": "whole", "since_ns": 5, "reason": "b"}
     watch.step(11, State.HURT, "c")
-    assert watch.as_data()["since_ns"] == 11
+    assert watch.as_data(11)["since_ns"] == 11
+
+
+def test_a_judgement_that_nobody_renews_is_none_any_more() -> None:
+    watch = WholeWatch()
+    watch.step(SECOND, State.WHOLE, "a")
+    watch.step(5 * SECOND, State.WHOLE, "a")
+    assert watch.as_data(15 * SECOND)["state"] == "whole"
+    told = watch.as_data(17 * SECOND)
+    assert (told["state"], told["since_ns"]) == ("unknown", 5 * SECOND)
+    assert "nobody has looked for 12 s; until then: whole" in told["reason"]
