@@ -31,9 +31,12 @@ class Tab:
 MakeTab = Callable[..., Tab]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, fetched first where it is missing."""
+    """Debian's Chromium, fetched first where it is missing.
+
+    Ended with the package: Playwright keeps an event loop running, beside which no other test could start its own.
+    """
     try:
         found = chromium()
     except NoChromiumError as error:
