@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import URL
 
-from monitor.store import address
+from monitor.store import address, fence
 from monitor.store.backend import BUSY_SECONDS, Backend, Sqlite
 from monitor.store.errors import StoreError, StoreLocked, translated
 
@@ -29,6 +29,7 @@ class Database:
         self.url = address.parse(url)
         self.where = address.where(self.url)
         self._writing = threading.Lock()
+        self._term: int | None = None
         with translated(self.where):
             self._backend = _backend(self.url)
         try:
@@ -45,10 +46,17 @@ class Database:
     def is_sqlite(self) -> bool:
         return isinstance(self._backend, Sqlite)
 
-    def hold(self) -> None:
-        """Be the one service of this store until `close`. Raises StoreError when another is."""
+    def hold(self, *, shared: bool = False) -> None:
+        """Be the one service of this store until `close`, or one of its replicas. Raises StoreError when another is."""
         with translated(self.where):
-            self._backend.hold(self.where)
+            self._backend.hold(self.where, shared=shared)
+
+    def take_term(self, holder: str) -> int:
+        """Shut out whoever led before; from now on nothing is written here after somebody else has done the same."""
+        with self._transaction(durable=True, seconds=BUSY_SECONDS) as connection:
+            term = fence.take(connection, holder)
+        self._term = term
+        return term
 
     def size_bytes(self) -> int:
         """Bytes on disk."""
@@ -77,6 +85,9 @@ class Database:
             raise StoreLocked(f"{self.where} is busy: another write of this service takes too long")
         try:
             with translated(self.where), self._backend.write(durable=durable, seconds=seconds) as connection:
+                # There is one writer at a time, so what is true now stays true until the commit.
+                if self._term is not None:
+                    fence.check(connection, self._term)
                 yield connection
         finally:
             self._writing.release()
