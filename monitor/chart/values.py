@@ -53,8 +53,18 @@ class TokenValues(Group):
     key: str = Field(default="token", description="Key in the Secret.")
 
 
+class PostgresValues(Group):
+    """A PostgreSQL that is there."""
+
+    existing_secret: str = Field(
+        default="",
+        description="Secret with its URL, such as postgresql://user:password@host/database. No volume is made then.",
+    )
+    key: str = Field(default="uri", description="Key in the Secret.")
+
+
 class StorageValues(Group):
-    """Where results are kept: SQLite on a volume of its own, or what config.store.url names."""
+    """Where results are kept: SQLite on a volume of its own, or a PostgreSQL."""
 
     enabled: bool = Field(
         default=True, description="False keeps results in the pod alone; they go with it, receipts of faults included."
@@ -62,6 +72,7 @@ class StorageValues(Group):
     size: str = Field(default="5Gi", description="Size of the volume.")
     storage_class: str = Field(default="", description="By default the cluster's own.")
     existing_claim: str = Field(default="", description="A claim that is there; it outlives the release.")
+    postgres: PostgresValues = Field(default=PostgresValues(), description="A PostgreSQL instead of the volume.")
 
 
 class ServiceValues(Group):

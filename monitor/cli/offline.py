@@ -7,13 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
-
 from monitor.cli.errors import BadUsage, CliError
 from monitor.config.settings import Settings
 from monitor.report.making import of_period, of_run
 from monitor.report.model import RunReport, SoakReport
+from monitor.store import address
 from monitor.store.errors import StoreError
 from monitor.store.store import Store
 from monitor.wiring import store_url
@@ -58,8 +56,8 @@ def _check_exists(settings: Settings) -> None:
     path: Path | None = settings.data_dir / "aftershock.db"
     if settings.store.url:
         try:
-            url = make_url(settings.store.url)
-        except ArgumentError:
+            url = address.parse(settings.store.url)
+        except StoreError:
             return  # the store itself says it best
         path = Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
     if path is not None and not path.exists():

@@ -44,7 +44,8 @@ def check(
 ) -> None:
     """Check a configuration file, with the environment on top, and name every mistake.
 
-    One line a mistake on standard error: file, line, path, what is wrong, what would be right.
+    One line a mistake on standard error: file, line, path, what is wrong, what would be right. A PostgreSQL
+    server of `store.url` is asked whether it could be used: address, password, database, rights.
 
     \b
     Example: aftershock check config.yaml
@@ -52,7 +53,7 @@ def check(
     """
     from monitor.config.check import load, problems  # noqa: PLC0415 - other commands need none of it
 
-    found = problems(config)
+    found = problems(config, ask=True)
     if json_:
         named = [{"where": p.where, "path": p.path, "what": p.what, "right": p.right} for p in found]
         print_json({"config": str(config), "problems": named})

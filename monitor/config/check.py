@@ -43,12 +43,15 @@ def load(path: Path, env: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
-def problems(path: Path, env: Mapping[str, str] | None = None) -> list[Problem]:
-    """Every mistake, in the order of the file; empty when `load` would succeed."""
-    return _examine(path, os.environ if env is None else env)[1]
+def problems(path: Path, env: Mapping[str, str] | None = None, *, ask: bool = False) -> list[Problem]:
+    """Every mistake, in the order of the file; empty when `load` would succeed.
+
+    With `ask`, a server of `store.url` is asked too whether it could be used; nothing is changed there.
+    """
+    return _examine(path, os.environ if env is None else env, ask=ask)[1]
 
 
-def _examine(path: Path, env: Mapping[str, str]) -> tuple[Settings | None, list[Problem]]:
+def _examine(path: Path, env: Mapping[str, str], *, ask: bool = False) -> tuple[Settings | None, list[Problem]]:
     try:
         document = read(path)
     except FileTrouble as trouble:
@@ -59,6 +62,8 @@ def _examine(path: Path, env: Mapping[str, str]) -> tuple[Settings | None, list[
     settings = desk.validate()
     if settings is not None:
         desk.make_sense(settings)
+        if ask:
+            desk.ask_store(settings)
     found = [Problem(f"environment {name}", "", what, right) for name, what, right in env_mistakes]
     return settings, [*found, *desk.duplicates(), *desk.in_order()]
 
@@ -123,6 +128,17 @@ class _Desk:
         for finding in sense.findings(scene):
             if not any(touches(one, self.spoiled) for one in (finding.location, *finding.uses)):
                 self.found.append(finding)
+
+    def ask_store(self, settings: Settings) -> None:
+        """Add why the store's server could not be used, unless its address is wrong already."""
+        at: Location = ("store", "url")
+        if settings.store.url is None or touches(at, [one.location for one in self.found]):
+            return
+        from monitor.store.usable import unusable  # noqa: PLC0415 - only `check` asks
+
+        reason = unusable(settings.store.url)
+        if reason is not None:
+            self.found.append(Finding(at, reason))
 
     def duplicates(self) -> list[Problem]:
         """Keys that stand twice."""

@@ -245,6 +245,14 @@ def _store(scene: Scene) -> Iterator[Finding]:
         yield Finding(
             ("store", "url"), "is not a SQLAlchemy URL", "such as sqlite:////var/lib/aftershock/aftershock.db"
         )
+    elif url is not None:
+        from monitor.store import address  # noqa: PLC0415 - SQLAlchemy takes a while, and few give an address
+        from monitor.store.errors import StoreError  # noqa: PLC0415
+
+        try:
+            address.parse(url)
+        except StoreError as error:
+            yield Finding(("store", "url"), str(error).removeprefix("store.url: "))
 
 
 def _variable(scene: Scene, name: str, at: Location) -> Iterator[Finding]:

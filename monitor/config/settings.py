@@ -214,7 +214,11 @@ class ScheduleSpec(Section):
 class StoreSpec(Section):
     """Where results are kept."""
 
-    url: str | None = Field(default=None, description="SQLAlchemy URL; by default SQLite in data_dir.")
+    url: str | None = Field(
+        default=None,
+        description="postgresql://USER@HOST/DATABASE, or a SQLAlchemy URL of SQLite; by default SQLite in data_dir. "
+        "Give passwords by the environment: AFTERSHOCK_STORE__URL, or PGPASSWORD.",
+    )
     keep_records_hours: float = Field(
         default=24.0, gt=0, description="After this, good requests are folded into one row a minute; bad ones stay."
     )

@@ -148,6 +148,8 @@ def test_the_service_finds_no_mistake_in_its_configuration(helm: Helm, tmp_path:
         ("storage.sise=1Gi", "at '/storage': additional properties 'sise' not allowed"),
         ("nodeselector.a=b", "at '': additional properties 'nodeselector' not allowed"),
         ("config.guard.allowed_kinds={pod_explode}", 'there is no kind "pod_explode"; there is none, pod_delete'),
+        ("storage.postgres.existingSecret=a,config.store.url=sqlite:////x", "config.store.url: storage.postgres"),
+        ("storage.postgres.existingSecret=a,storage.existingClaim=b", "storage.existingClaim: storage.postgres"),
         ("serviceAccount.create=false", "serviceAccount.name: needed"),
         ("ingress.enabled=true", "ingress.host: needed"),
     ],
@@ -228,6 +230,24 @@ def test_an_existing_secret_and_claim_are_used(helm: Helm) -> None:
     spec = one(found, "Deployment")["spec"]["template"]["spec"]
     assert spec["volumes"][1]["persistentVolumeClaim"]["claimName"] == "c"
     assert spec["containers"][0]["env"][0]["valueFrom"]["secretKeyRef"] == {"name": "s", "key": "k"}
+
+
+def test_a_postgresql_is_told_by_its_secret_and_needs_no_volume(helm: Helm, tmp_path: Path) -> None:
+    found = helm.template({"storage": {"postgres": {"existingSecret": "db-app"}}})
+    assert "PersistentVolumeClaim" not in kinds(found)
+    spec = one(found, "Deployment")["spec"]["template"]["spec"]
+    assert spec["volumes"][1] == {"name": "data", "emptyDir": {}}
+    (url,) = (each for each in spec["containers"][0]["env"] if each["name"] == "AFTERSHOCK_STORE__URL")
+    assert url["valueFrom"] == {"secretKeyRef": {"name": "db-app", "key": "uri"}}
+    env = {"AFTERSHOCK_TOKEN": "x", "AFTERSHOCK_STORE__URL": "postgresql://u:p@db-rw/app"}
+    assert load(config_of(found, tmp_path), env).store.url == "postgresql://u:p@db-rw/app"
+
+
+def test_without_a_postgresql_nothing_is_said_of_one(helm: Helm) -> None:
+    found = helm.template()
+    assert "PersistentVolumeClaim" in kinds(found)
+    names = [each["name"] for each in one(found, "Deployment")["spec"]["template"]["spec"]["containers"][0]["env"]]
+    assert "AFTERSHOCK_STORE__URL" not in names
 
 
 # --- clusters -------------------------------------------------------------------------------------

@@ -41,6 +41,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- .Values.token.existingSecret | default (printf "%s-token" (include "aftershock.fullname" .)) -}}
 {{- end }}
 
+{{/* "yes" where results are kept on a volume. */}}
+{{- define "aftershock.volume" -}}
+{{- if and .Values.storage.enabled (not .Values.storage.postgres.existingSecret) -}}
+yes
+{{- end -}}
+{{- end }}
+
 {{- define "aftershock.claim" -}}
 {{- .Values.storage.existingClaim | default (include "aftershock.fullname" .) -}}
 {{- end }}
@@ -123,6 +130,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $guard := deepCopy (get $config "guard" | default dict) -}}
 {{- $_ := set $guard "allowed_kinds" (include "aftershock.kinds" . | fromJsonArray) -}}
 {{- $_ := set $config "guard" $guard -}}
+{{- if and .Values.storage.postgres.existingSecret (dig "store" "url" "" $config) -}}
+{{- fail "config.store.url: storage.postgres.existingSecret names a store already; give one of them" -}}
+{{- end -}}
+{{- if and .Values.storage.postgres.existingSecret .Values.storage.existingClaim -}}
+{{- fail "storage.existingClaim: storage.postgres.existingSecret names a store already; give one of them" -}}
+{{- end -}}
 {{- $_ := set $config "data_dir" "/data" -}}
 {{- $_ := set $config "api" (dict "listen" "0.0.0.0:8600" "token_env" "AFTERSHOCK_TOKEN") -}}
 {{- toYaml $config -}}
