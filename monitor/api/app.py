@@ -36,7 +36,7 @@ def make_app(service: ServiceFace) -> FastAPI:
     token_env = service.settings.api.token_env
     token = os.environ.get(token_env, "") if token_env else ""
     if token:
-        _require_token(app, token)
+        require_token(app, token)
     guarded = TOKEN if token else {}
     app.include_router(routes.health)
     app.include_router(routes.metrics, responses=guarded)
@@ -47,7 +47,8 @@ def make_app(service: ServiceFace) -> FastAPI:
     return app
 
 
-def _require_token(app: FastAPI, token: str) -> None:
+def require_token(app: FastAPI, token: str) -> None:
+    """Answer nobody without it, but for those who only ask whether we live."""
     wanted = f"Bearer {token}".encode()
 
     @app.middleware("http")

@@ -68,19 +68,21 @@ class Candidacy:
 
         Nobody may act then, but as long as nobody else has taken it, it is renewed as soon as the API server answers.
         """
-        lost = asyncio.ensure_future(self._lost.wait())
+        told = asyncio.ensure_future(self._lost.wait())
+        renewing = asyncio.ensure_future(self._renew())
         try:
-            while self._election.role is Role.LEADER:
-                step = asyncio.ensure_future(self._step())
-                await asyncio.wait({step, lost}, return_when=asyncio.FIRST_COMPLETED)
-                if not step.done():
-                    step.cancel()
-                    await asyncio.gather(step, return_exceptions=True)
-                else:
-                    step.result()
+            await asyncio.wait({told, renewing}, return_when=asyncio.FIRST_COMPLETED)
+            if renewing.done():
+                renewing.result()
         finally:
-            lost.cancel()
+            told.cancel()
+            renewing.cancel()
+            await asyncio.gather(told, renewing, return_exceptions=True)
         return self._election.reason
+
+    async def _renew(self) -> None:
+        while self._election.role is Role.LEADER:
+            await self._step()
 
     def lose(self, reason: str) -> None:
         """Somebody else leads, we hear; on the event loop."""
@@ -94,11 +96,11 @@ class Candidacy:
     async def release(self) -> None:
         """Give the lease back so that another replica leads at once; nothing may act from here on."""
         self.give_up("the lease was given back")
-        held = self._election.known
-        if self._election.role is not Role.LEADER or held is None:
+        if self._election.role is not Role.LEADER:
             return
         try:
-            await self._ask(lambda: self._lease.release(held))
+            # Behind a renewal that may be on its way still: there is one thread.
+            await self._ask(self._lease.release)
             log.info("the lease was given back")
         except (FaultError, Outrun) as error:
             log.warning("the lease could not be given back, it runs out by itself: %s", error)

@@ -48,8 +48,11 @@ class Lease:
             spec |= {"acquireTime": now, "leaseTransitions": (over.transitions if over else 0) + 1}
         return self._put(raw, fresh=over is None)
 
-    def release(self, held: Record) -> None:
-        """Give it back, so that another may lead at once. Raises `Outrun`."""
+    def release(self) -> None:
+        """Give it back if it is ours, so that another may lead at once. Raises `Outrun`."""
+        held = self.read()
+        if held is None or held.holder != self._identity:
+            return
         raw = copy.deepcopy(held.raw)
         raw["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
         self._put(raw, fresh=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, inspect, text
@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 
 from monitor.store import address, fence
 from monitor.store.backend import BUSY_SECONDS, Backend, Sqlite
-from monitor.store.errors import StoreError, StoreLocked, translated
+from monitor.store.errors import Fenced, StoreError, StoreLocked, translated
 
 HEAD = "0001"
 """Newest migration. Known here so that a start with a current schema need not import Alembic (10 MB)."""
@@ -51,9 +51,12 @@ class Database:
         with translated(self.where):
             self._backend.hold(self.where, shared=shared)
 
-    def take_term(self, holder: str) -> int:
+    def take_term(self, holder: str, may_lead: Callable[[], str | None]) -> int:
         """Shut out whoever led before; from now on nothing is written here after somebody else has done the same."""
         with self._transaction(durable=True, seconds=BUSY_SECONDS) as connection:
+            # Asked behind the last wait: who stood still before it must not shut out who leads by now.
+            if (reason := may_lead()) is not None:
+                raise Fenced(f"no term is taken: {reason}")
             term = fence.take(connection, holder)
         self._term = term
         return term

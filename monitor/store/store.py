@@ -43,10 +43,13 @@ class Store:
         with self._watched():
             self._database.hold(shared=shared)
 
-    def take_term(self, holder: str) -> int:
-        """Begin to lead: every write of an earlier leader, and once there is a newer one every write of ours, is `Fenced`."""
+    def take_term(self, holder: str, may_lead: Callable[[], str | None] = lambda: None) -> int:
+        """Begin to lead: every write of an earlier leader, and once there is a newer one every write of ours, is `Fenced`.
+
+        `may_lead` is asked at the last moment; what it answers is why not, and raised as `Fenced`.
+        """
         with self._watched():
-            return self._database.take_term(holder)
+            return self._database.take_term(holder, may_lead)
 
     # --- runs -------------------------------------------------------------------------------
 
@@ -110,6 +113,16 @@ class Store:
         """Gaps that touch [start_ns, end_ns), open ones included."""
         with self._read() as connection:
             return records.select_gaps(connection, start_ns, end_ns)
+
+    def open_gaps(self) -> list[Gap]:
+        """Gaps that nobody has closed."""
+        with self._read() as connection:
+            return records.open_gaps(connection)
+
+    def last_starts(self, probes: Sequence[str]) -> dict[str, int]:
+        """When the newest request of each probe was started; a probe without one is left out."""
+        with self._read() as connection:
+            return records.last_starts(connection, probes)
 
     def segments(self, since_ns: int) -> list[SegmentClosed]:
         """Segments that ended at or after the instant."""
