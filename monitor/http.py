@@ -22,7 +22,7 @@ class Http:
         """Raises `CannotListenError`."""
         self._socket = _listen(address)
         self.app: ASGIApp | None = None
-        config = uvicorn.Config(self._through, log_level="warning", access_log=False, lifespan="off")
+        config = uvicorn.Config(self._through, interface="asgi3", log_level="warning", access_log=False, lifespan="off")
         self._server = _Quiet(config)
         self.ended: asyncio.Task[None] | None = None
 

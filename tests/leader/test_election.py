@@ -110,9 +110,7 @@ class Replica:
 
         def arrived(when: float) -> None:
             answer = (
-                self.world.server.record
-                if isinstance(todo, Read)
-                else self.world.server.write(todo.over, identity)
+                self.world.server.record if isinstance(todo, Read) else self.world.server.write(todo.over, identity)
             )
             if there > TIMEOUT:  # given up already, and done all the same
                 return
