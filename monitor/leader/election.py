@@ -93,8 +93,7 @@ class Election:
 
     def saw(self, record: Record | None, now: float) -> None:
         """The answer to `Read`; None when there is no Lease."""
-        if self.role is Role.LEADER and (record is None or record.holder != self.identity):
-            said = "is gone" if record is None else f"is held by {record.holder}" if record.holder else "is free again"
+        if self.role is Role.LEADER and (said := self._not_ours(record, now)):
             return self.lose(f"the lease {said}")
         if not self._watched or (record.version if record else None) != (self.known.version if self.known else None):
             self._watched, self._since = True, now
@@ -126,6 +125,15 @@ class Election:
             self.role, self.reason, self._deadline = Role.LOST, reason, 0.0
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _not_ours(self, record: Record | None, now: float) -> str | None:
+        """What became of a lease that was ours, if it is not any more."""
+        if record is None:
+            # Deleted under us. While ours would still last nobody else can have taken a new one, so it is made again.
+            return None if self.may_act(now) else "is gone"
+        if record.holder == self.identity:
+            return None
+        return f"is held by {record.holder}" if record.holder else "is free again"
 
     def _free_at(self) -> float:
         """When what is known may be overwritten by a candidate."""

@@ -274,8 +274,17 @@ def test_a_renewal_without_an_answer_is_made_good_while_nobody_else_has_taken_it
     assert one.may_act(61.0)
 
 
-@pytest.mark.parametrize(("found", "says"), [(held("b", "3"), "held by b"), (held("", "3"), "free"), (None, "gone")])
-def test_a_leader_whose_lease_is_not_its_own_any_more_has_lost(found: Record | None, says: str) -> None:
+def test_a_lease_that_was_deleted_is_made_again_only_while_nobody_else_can_have_one() -> None:
+    one = leader()
+    one.saw(None, 2.0)
+    assert one.next(2.0) == Write(None)
+    one.unanswered(2.0)
+    one.saw(None, SECONDS * ACTING)
+    assert (one.role, one.reason) == (Role.LOST, "the lease is gone")
+
+
+@pytest.mark.parametrize(("found", "says"), [(held("b", "3"), "held by b"), (held("", "3"), "free")])
+def test_a_leader_whose_lease_is_not_its_own_any_more_has_lost(found: Record, says: str) -> None:
     one = leader()
     one.outrun(2.0)
     one.saw(found, 2.1)
