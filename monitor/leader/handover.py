@@ -21,7 +21,7 @@ class Handover:
         """`last` is when the earlier leaders started their last requests; `left_open` the gaps that nobody closed."""
         wanted = set(probes)
         opened = {name: [Gap(name, at, None, REASON)] for name, at in last.items() if name in wanted}
-        for gap in left_open:
+        for gap in (one for one in left_open if one.probe in wanted):
             known = opened.setdefault(gap.probe, [])
             if all(one.start_ns != gap.start_ns for one in known):
                 known.append(replace(gap, reason=f"{gap.reason}; {REASON}"))
