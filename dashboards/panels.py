@@ -208,11 +208,12 @@ def bars(
     overrides: Sequence[Mapping[str, Any]] = (),
     may_be_empty: bool = False,
 ) -> Tile:
-    """One bar a series, at the end of the range."""
+    """One bar a series, at the end of the range. Counts are whole: what increase() adds at the edges is no request."""
+    whole = {"decimals": 0} if unit == "short" else {}
     panel = Raw(
         kind="bargauge",
         base=core.Panel(**_basics(title, about, [_instant(q) for q in queries]), thresholds=steps),
-        defaults={"unit": unit, "min": 0, "color": {"mode": "thresholds"}},
+        defaults={"unit": unit, "min": 0, "color": {"mode": "thresholds"}, **whole},
         overrides=overrides,
         options={
             "displayMode": "basic",

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from monitor.measure.controls import ControlResult, control_result, upper_bound
-from monitor.model import Incident, Run
+from monitor.model import Incident, Run, Verdict
 
 PAGE = 200
 _REMEMBERED = 1_000
+_LOOKED_AT = 20
 
 
 class History(Protocol):
@@ -35,12 +36,14 @@ class ServiceFigures:
     closed_ns: int = 0
     """Length of all incidents that ended."""
     last: Incident | None = None
+    last_runs: list[Run] = field(default_factory=list)
+    """The newest run of each fault that was no mere refusal, as it was when the service began."""
     _seen: deque[str] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
     @classmethod
-    def restored(cls, history: History, control_faults: Iterable[str]) -> ServiceFigures:
+    def restored(cls, history: History, control_faults: Iterable[str], faults: Iterable[str] = ()) -> ServiceFigures:
         """From the store; `control_faults` are the catalogue names that inject nothing. Raises StoreError. Blocks."""
-        made = cls()
+        made = cls(last_runs=[run for fault in faults if (run := _last_run(history, fault)) is not None])
         for fault in control_faults:
             offset, total = 0, 1
             while offset < total:
@@ -82,3 +85,9 @@ class ServiceFigures:
             "seconds": round((self.closed_ns + max(0, open_ns)) / 1e9, 3),
             "last": last.model_dump() if last is not None else None,
         }
+
+
+def _last_run(history: History, fault: str) -> Run | None:
+    """Looked for among the newest ones only: behind a page of refusals it is old news."""
+    found, _ = history.runs(limit=_LOOKED_AT, fault=fault)
+    return next((run for run in found if run.verdict not in {None, Verdict.SKIPPED}), None)

@@ -109,7 +109,7 @@ class Service:
         self.notifier.start()
         self.watch = IncidentWatch(await asyncio.to_thread(self.store.open_incident))
         controls = [name for name, entry in self.entries.items() if entry.fault.kind == "none"]
-        self.figures = await asyncio.to_thread(ServiceFigures.restored, self.store, controls)
+        self.figures = await asyncio.to_thread(ServiceFigures.restored, self.store, controls, list(self.entries))
         self.metrics.restore(self.figures)
         left = await self.engine.start()
         for run in left:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,12 @@ class GrafanaFailed(CliError):
 
 class NoGrafana(CliError):
     """Nobody answers there."""
+
+    code = _UNREACHABLE
+
+
+class NoPrometheus(CliError):
+    """Nobody answers there as a Prometheus does."""
 
     code = _UNREACHABLE
 
@@ -97,6 +104,59 @@ def publish(
         say(f"{one.name}: {state}{f'  {one.url}' if one.url else ''}")
         if dry_run and one.difference:
             say(one.difference)
+
+
+@dashboards.command("draw")
+def draw(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the pictures go; made when missing.")],
+    *,
+    prometheus: Annotated[str, typer.Option("--prometheus", metavar="URL", help="Address of the Prometheus to ask.")],
+    since: Annotated[
+        str, typer.Option("--since", metavar="WHEN", help="From when: 6h, 7d, or 2026-11-01 (UTC).")
+    ] = "6h",
+    until: Annotated[str | None, typer.Option("--until", metavar="WHEN", help="Until when; by default now.")] = None,
+    fault: Annotated[str, typer.Option("--fault", metavar="NAME", help="The fault of the run dashboard.")] = ".*",
+    instance: Annotated[
+        str | None,
+        typer.Option("--instance", metavar="HOST:PORT", help="The aftershock, where that Prometheus scrapes several."),
+    ] = None,
+    scrape_interval: Annotated[
+        float, typer.Option(min=1, max=120, metavar="SECONDS", help="How often Prometheus asks aftershock's /metrics.")
+    ] = 15.0,
+) -> None:
+    """Draw every dashboard as a picture (PNG) from a Prometheus, for where no Grafana is at hand.
+
+    \b
+    Example: aftershock dashboards draw ./pictures --prometheus http://127.0.0.1:9090 --since 24h --fault worker
+    Exit codes: 0 written, 2 bad usage or no such place, 3 Prometheus cannot be asked.
+    """
+    from dashboards.pictures.pages import draw_all  # noqa: PLC0415 - other commands need none of it
+    from dashboards.pictures.window import QueryFailedError, Window  # noqa: PLC0415
+
+    if not prometheus.startswith(("http://", "https://")):
+        raise BadUsage(f"--prometheus {prometheus} is no address; it must begin with http:// or https://")
+    begin, end = _period(since, until)
+    window = Window.of(prometheus, begin, end, scrape_seconds=scrape_interval)
+    try:
+        for path in draw_all(folder, window, instance=instance, fault=fault, scrape_seconds=scrape_interval):
+            say(str(path))
+    except QueryFailedError as error:
+        raise NoPrometheus(str(error)) from None
+    except OSError as error:
+        raise BadUsage(f"{folder}: {error.strerror or error}") from None
+
+
+def _period(since: str, until: str | None) -> tuple[int, int]:
+    """UTC seconds. Raises `BadUsage`."""
+    from monitor.report.period import BadPeriod, checked, parse_instant  # noqa: PLC0415 - other commands need none of it
+
+    now = time.time_ns()
+    try:
+        begin, end = parse_instant(since, now), parse_instant(until, now) if until else now
+        checked(begin, end, f"--since {since}")
+    except BadPeriod as error:
+        raise BadUsage(str(error)) from None
+    return begin // 10**9, end // 10**9
 
 
 @rules.command("build")

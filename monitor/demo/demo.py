@@ -14,7 +14,7 @@ from monitor.demo.deployment import Deployment
 from monitor.demo.errors import DemoError
 from monitor.demo.plan import configuration, steps
 from monitor.demo.ports import free_ports
-from monitor.demo.prometheus import Prometheus, ScrapeTarget
+from monitor.demo.prometheus import SCRAPE_SECONDS, Prometheus, ScrapeTarget
 from monitor.demo.provision import DEFAULT_FOLDER, REPOSITORY, Tools, provision
 from monitor.demo.service import Service
 from monitor.demo.show import Screen, make_console, show_results
@@ -56,14 +56,20 @@ def main(options: Options) -> int:
 def _demo(options: Options, folder: Path, screen: Screen) -> int:
     tools = provision(options.tools, screen.say, etcd=options.topology.discovery == "etcd")
     with ExitStack() as parts:
-        deployment, service = _start(options, tools, folder, screen, parts)
+        began = int(time.time())
+        deployment, service, prometheus = _start(options, tools, folder, screen, parts)
         runs = _run_all(options, service, screen)
         result = _write(folder, options, runs)
+        pictures = _draw(folder / "dashboards", prometheus, began, runs, screen) if prometheus else None
         show_results(screen.console, runs)
         screen.say(f"as JSON       {result}")
         screen.say(f"report        {service.write_report(folder / 'report.html')}")
+        if pictures is not None:
+            screen.say(f"dashboards    {pictures}/overview.png, run.png, deployment.png, faults.png, health.png")
         screen.say(f"page          {service.url}/")
         screen.say(f"API           {service.url}/docs")
+        if prometheus is not None:
+            screen.say(f"Prometheus    {prometheus.url}/")
         screen.say(f"try           uv run aftershock --url {service.url} runs show {runs[-1].id}")
         if options.keep:
             _stay(deployment, service, screen)
@@ -74,7 +80,7 @@ def _demo(options: Options, folder: Path, screen: Screen) -> int:
 
 def _start(
     options: Options, tools: Tools, folder: Path, screen: Screen, parts: ExitStack
-) -> tuple[Deployment, Service]:
+) -> tuple[Deployment, Service, Prometheus | None]:
     port, otlp_port = free_ports(2)
     topology = replace(options.topology, otlp_endpoint=f"http://127.0.0.1:{otlp_port}")
     deployment = parts.enter_context(Deployment(topology, tools, folder / "deployment", screen.say))
@@ -95,7 +101,7 @@ def _start(
     service = parts.enter_context(Service(config, folder / "monitor", screen.say))
     screen.title("waiting for aiperf to send")
     service.wait_ready(screen.look)
-    return deployment, service
+    return deployment, service, prometheus
 
 
 def _run_all(options: Options, service: Service, screen: Screen) -> list[Run]:
@@ -109,6 +115,27 @@ def _run_all(options: Options, service: Service, screen: Screen) -> list[Run]:
         screen.say(f"  {run.verdict}: {run.evidence.summary if run.evidence else run.reason}")
         runs.append(run)
     return runs
+
+
+def _draw(folder: Path, prometheus: Prometheus, began: int, runs: list[Run], screen: Screen) -> Path:
+    """Every dashboard as a picture; the run dashboard shows the fault that hurt longest."""
+    # A second and 40 MB, for those who come this far.
+    from dashboards.pictures.pages import draw_all  # noqa: PLC0415
+    from dashboards.pictures.window import QueryFailedError, Window  # noqa: PLC0415
+
+    screen.title("drawing the dashboards")
+    worst = max(runs, key=_hurt)
+    window = Window.of(prometheus.url, began, int(time.time()), scrape_seconds=SCRAPE_SECONDS)
+    try:
+        list(draw_all(folder, window, fault=worst.fault_name, scrape_seconds=SCRAPE_SECONDS))
+    except QueryFailedError as error:
+        raise DemoError(str(error)) from None
+    return folder
+
+
+def _hurt(run: Run) -> float:
+    client = run.witness("client")
+    return (client.error_window_seconds if client else None) or 0.0
 
 
 def _stay(deployment: Deployment, service: Service, screen: Screen) -> None:

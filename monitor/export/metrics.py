@@ -136,6 +136,9 @@ class Metrics:
         for report in run.witnesses:
             if report.probe is None:
                 self._witness(run.fault_name, report)
+        self._set_objectives(run)
+
+    def _set_objectives(self, run: Run) -> None:
         for result in run.objective_results:
             if result.met is not None:
                 self._set(names.FAULT_MET, int(result.met), fault=run.fault_name, objective=result.objective)
@@ -196,12 +199,21 @@ class Metrics:
         """Go on counting where the store says that an earlier process of this service ended. Call once, at the start."""
         for result, count in figures.controls.items():
             self._add(names.CONTROL_RUNS, count, result=result.value)
+        for run in figures.last_runs:
+            self._recall(run)
         self._add(names.INCIDENTS, figures.incidents)
         self._add(names.INCIDENT_SECONDS, figures.closed_ns / 1e9)
         last = figures.last
         if last is not None and last.end_ns is None:
             self._incident_start = last.start_ns
             self._set(names.INCIDENT_ACTIVE, 1)
+
+    def _recall(self, run: Run) -> None:
+        """What the gauges said of a fault's last run; it was counted when it ended."""
+        for end in range(1, len(run.transitions) + 1):
+            self._set_phase(run.model_copy(update={"transitions": run.transitions[:end]}))
+        self._set_verdict(run)
+        self._set_objectives(run)
 
     def set_stuck(self, count: int) -> None:
         """How many runs are over and wait to be put back."""

@@ -235,8 +235,8 @@ class RunLife:
             await self._enter(
                 Phase.FINISHED, t_finished=self._now, verdict=verdict, reason=reason, witnesses=reports, note=reason
             )
-        except StoreError:
-            log.exception("run %s: its end could not be stored; kept in memory", self.run.id)
+        except StoreError as error:
+            log.error("run %s: its end is kept in memory: %s", self.run.id, error)  # noqa: TRY400 - the text says it all
 
     async def _revert_with_retries(self, receipt: Receipt) -> RevertResult:
         last: FaultError = RevertFailed("not tried")

@@ -59,8 +59,9 @@ _here = threading.local()
 @contextmanager
 def patience(seconds: float) -> Iterator[None]:
     """Everything that this thread asks a server meanwhile has an answer or an error by then."""
-    before = getattr(_here, "deadline", None)
-    _here.deadline = time.monotonic() + seconds
+    before: float | None = getattr(_here, "deadline", None)
+    mine = time.monotonic() + seconds
+    _here.deadline = mine if before is None else min(before, mine)
     try:
         yield
     finally:
@@ -105,7 +106,7 @@ class Postgres:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        with patience(READ_SECONDS), self._reading.begin() as connection:
+        with patience(READ_SECONDS), self._connected(self._reading) as connection:
             yield connection
 
     @contextmanager
@@ -113,8 +114,9 @@ class Postgres:
         """Always durable: an asynchronous commit is lost with a server that is killed, and records must survive that."""
         with patience(seconds):
             if self._hold is not None:
-                self._hold.keep()
-            with self._engine.begin() as connection:
+                with patience(BUSY_SECONDS):
+                    self._hold.keep()
+            with self._connected(self._engine) as connection:
                 _become_the_writer(connection, seconds)
                 yield connection
 
@@ -134,6 +136,14 @@ class Postgres:
         if self._hold is not None:
             self._hold.end()
         self._engine.dispose()
+
+    @contextmanager
+    def _connected(self, made: Engine) -> Iterator[Connection]:
+        """A transaction. A server that is away is found out soon, however much time the questions may take."""
+        with patience(BUSY_SECONDS):
+            connection = made.connect()
+        with connection, connection.begin():
+            yield connection
 
 
 def _become_the_writer(connection: Connection, seconds: float) -> None:

@@ -54,14 +54,19 @@ def forget(database: Database, before_ns: int) -> None:
         runs.forget_runs(connection, before_ns)
         connection.execute(delete(gaps).where(gaps.c.end_ns < before_ns))
         connection.execute(delete(segments).where(segments.c.ended_ns < before_ns))
-        connection.execute(delete(minutes).where(minutes.c.minute_ns < before_ns))
-        oldest = connection.execute(select(func.min(records.c.start_ns))).scalar()
-    if oldest is None or oldest >= before_ns:
-        return
-    for low, high in chunked(oldest, before_ns, 60 * MINUTE_NS):
-        with database.write(durable=False) as connection:
-            connection.execute(delete(records).where(_started(low, high)))
+    _forget_rows(database, records.c.start_ns, before_ns, 60 * MINUTE_NS)
+    _forget_rows(database, minutes.c.minute_ns, before_ns, 24 * 60 * MINUTE_NS)
     _give_back_space(database)
+
+
+def _forget_rows(database: Database, instant: Column[Any], before_ns: int, step_ns: int) -> None:
+    with database.read() as connection:
+        oldest = connection.execute(select(func.min(instant))).scalar()
+    if oldest is None:
+        return
+    for low, high in chunked(oldest, before_ns, step_ns):
+        with database.write(durable=False) as connection:
+            connection.execute(delete(instant.table).where(instant >= low, instant < high))
 
 
 def _started(low: int, high: int) -> ColumnElement[bool]:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dashboards.pictures.filling import panels
+
 _STRINGS = re.compile(r'"(?:\\.|[^"\\])*"')
 _BRACES = re.compile(r"\{[^{}]*\}")
 _WINDOWS = re.compile(r"\[[^\[\]]*\]")
@@ -28,37 +30,11 @@ class Asked:
     instant: bool
 
 
-def panels(dashboard: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every panel but the row titles, those inside collapsed rows included."""
-    for panel in dashboard["panels"]:
-        yield from panel.get("panels", ())
-        if panel["type"] != "row":
-            yield panel
-
-
 def asked(dashboard: Mapping[str, Any]) -> Iterator[Asked]:
     """Every query of every panel."""
     for panel in panels(dashboard):
         for target in panel["targets"]:
             yield Asked(dashboard["uid"], panel["title"], target["refId"], target["expr"], target["instant"])
-
-
-def with_values(expr: str, instance: str, *, fault: str = "worker", wide: str = "70m") -> str:
-    """The query with variables put in as Grafana does for `All`, and for one fault."""
-    values = {
-        "$__rate_interval": "1m",
-        "$__interval": "15s",
-        "$__range": wide,
-        "$namespace": ".*",
-        "$deployment": ".*",
-        "$instance": re.escape(instance).replace("\\", "\\\\"),
-        "$server": "dynamo-.*",
-        "$probe": ".*",
-        "$fault": fault,
-    }
-    for name, value in values.items():
-        expr = expr.replace(name, value)
-    return expr
 
 
 def metric_names(expr: str) -> set[str]:

@@ -14,7 +14,7 @@ import yaml
 from dashboards.build import GENERATED, dashboards, text_of, write
 from dashboards.layout import Row, placed
 from dashboards.panels import Query, stat
-from tests.dashboards.queries import panels
+from dashboards.pictures.filling import panels
 
 BOARDS = dashboards()
 CURRENT = {"row", "stat", "timeseries", "state-timeline", "bargauge", "table", "heatmap"}

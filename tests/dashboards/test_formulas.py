@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dashboards import formulas
+from dashboards.pictures.filling import with_values
 from tests.dashboards.history import INCIDENT, PLAY, SILENT, STEP
-from tests.dashboards.queries import with_values
 from tests.dashboards.world import World
 
 
@@ -15,7 +15,7 @@ def at(played: World, step: float) -> float:
 
 
 def values(played: World, expr: str, step: float) -> dict[str, float]:
-    found = played.ask(with_values(expr, played.instance), at=at(played, step))
+    found = played.ask(with_values(expr, played.chosen()), at=at(played, step))
     return {",".join(v for k, v in sorted(one["metric"].items())): float(one["value"][1]) for one in found}
 
 
@@ -42,7 +42,7 @@ def test_a_monitor_that_is_gone_is_not_whole(played: World) -> None:
 
 def test_the_last_run_is_the_one_that_finished_last_and_was_not_skipped(played: World) -> None:
     def last(step: int) -> list[tuple[str, str]]:
-        found = played.ask(with_values(formulas.last_verdict(), played.instance), at=at(played, step))
+        found = played.ask(with_values(formulas.last_verdict(), played.chosen()), at=at(played, step))
         return [(one["metric"]["fault"], one["metric"]["verdict"]) for one in found]
 
     assert last(5) == []

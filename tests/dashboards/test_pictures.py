@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dashboards.build import dashboards
-from tests.dashboards.picture import draw, joined_times
+from dashboards.pictures.picture import draw, joined_times
 from tests.dashboards.world import World
 
 BOARDS = dashboards()
@@ -19,10 +19,10 @@ def test_a_dashboard_can_be_drawn(name: str, played: World, tmp_path: Path) -> N
     folder = Path(os.environ.get("AFTERSHOCK_PICTURES", tmp_path))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.png"
-    shown = draw(BOARDS[name], played, path, fault=".*" if name == "faults" else "worker")
+    shown = draw(BOARDS[name], played, played.chosen(".*" if name == "faults" else "worker"), path)
     assert path.read_bytes().startswith(b"\x89PNG")
     assert sum(shown.values()) >= 0.9 * len(shown), [title for title, data in shown.items() if not data]
 
 
 def test_regions_are_joined_as_grafana_joins_them() -> None:
-    assert joined_times([0, 15, 30, 90, 200, 215]) == [(0, 30), (90, 90), (200, 215)]
+    assert joined_times([0, 15, 30, 90, 200, 215], 15) == [(0, 30), (90, 90), (200, 215)]

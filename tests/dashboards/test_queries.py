@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from dashboards.build import boards, dashboards
+from dashboards.pictures.filling import with_values
+from dashboards.pictures.window import QueryFailedError
 from monitor.export.metric_names import METRICS, Kind
 from monitor.measure.presets import PRESETS
-from tests.dashboards.queries import asked, metric_names, with_values
+from tests.dashboards.queries import asked, metric_names
 from tests.dashboards.world import World
 
 BOARDS = dashboards()
@@ -64,7 +66,7 @@ def test_the_reader_of_names_sees_all_of_them() -> None:
 def test_every_query_parses_and_has_data(name: str, played: World) -> None:
     empty = {}
     for one in asked(BOARDS[name]):
-        expr = with_values(one.expr, played.instance)
+        expr = with_values(one.expr, played.chosen())
         found = played.ask(expr) if one.instant else played.over(expr)
         if not found:
             empty[one.board, one.panel, one.ref] = expr
@@ -77,11 +79,11 @@ def test_every_query_parses_and_has_data(name: str, played: World) -> None:
 def test_annotations_show_faults_and_incidents(played: World) -> None:
     for board in BOARDS.values():
         for one in board["annotations"]["list"]:
-            found = played.over(with_values(one["expr"], played.instance))
+            found = played.over(with_values(one["expr"], played.chosen()))
             assert found or one["name"] in {"Alerts", "Emergency stop"}, (board["uid"], one["name"])
 
 
 def test_a_query_of_nothing_is_noticed(played: World) -> None:
-    with pytest.raises(AssertionError, match="parse error"):
+    with pytest.raises(QueryFailedError, match="parse error"):
         played.ask("sum by (x")
     assert played.ask("aftershock_no_such_metric") == []

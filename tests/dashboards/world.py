@@ -10,10 +10,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
-import httpx
-
+from dashboards.pictures.filling import Variables
+from dashboards.pictures.window import Window
 from monitor.demo.prometheus import Prometheus, ScrapeTarget
 from tests.dashboards.history import STEP, STEPS, Life, dynamo_page, stamped
 
@@ -47,28 +46,15 @@ def served(page: Page) -> Iterator[str]:
         thread.join(5)
 
 
-@dataclass
-class World:
-    """Prometheus and what is in it. `since` and `until` are UTC seconds of the played hour."""
+@dataclass(frozen=True)
+class World(Window):
+    """Prometheus and what is in it: the played hour."""
 
-    url: str
     instance: str
-    since: int
-    until: int
 
-    def ask(self, expr: str, at: float | None = None) -> list[dict[str, Any]]:
-        """An instant query. Raises AssertionError with Prometheus's own words when it does not parse."""
-        return self._get("query", {"query": expr, "time": self.until if at is None else at})
-
-    def over(self, expr: str, step: float = STEP) -> list[dict[str, Any]]:
-        """A range query over the played hour."""
-        return self._get("query_range", {"query": expr, "start": self.since, "end": self.until, "step": step})
-
-    def _get(self, what: str, params: dict[str, Any]) -> list[dict[str, Any]]:
-        answer = httpx.post(f"{self.url}/api/v1/{what}", data=params, timeout=30, trust_env=False).json()
-        assert answer["status"] == "success", f"{answer.get('error')}: {params['query']}"
-        found: list[dict[str, Any]] = answer["data"]["result"]
-        return found
+    def chosen(self, fault: str = "worker") -> Variables:
+        """What a person who looks at one fault has chosen."""
+        return Variables(instance=self.instance, fault=fault, server="dynamo-.*", range_seconds=4200)
 
 
 @contextmanager
@@ -91,7 +77,7 @@ def world(prometheus: Path, promtool: Path, folder: Path) -> Iterator[World]:
             ScrapeTarget("dynamo-worker", worker),
         ]
         running = parts.enter_context(Prometheus(prometheus, targets, folder / "prometheus", print))
-        made = World(running.url, own, life.start, until)
+        made = World(running.url, life.start, until, STEP, own)
         _until_scraped(made, life)
         yield made
 

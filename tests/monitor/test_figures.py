@@ -12,7 +12,7 @@ from monitor.config.settings import Settings
 from monitor.export.metrics import Metrics
 from monitor.figures import PAGE, ServiceFigures
 from monitor.measure.controls import ControlResult, control_result, tells_of_harm
-from monitor.model import Incident, Phase, Run, Stretch, Verdict, WitnessReport
+from monitor.model import Incident, ObjectiveResult, Phase, Run, Stretch, Transition, Verdict, WitnessReport
 from monitor.service import Service
 from monitor.store.store import Store
 from tests.support.records import SECOND, T0
@@ -171,3 +171,32 @@ def test_the_status_page_has_them(tmp_path: Path) -> None:
     assert status["control_runs"]["clean"] == 1
     assert status["incidents"] == {"count": 0, "seconds": 0.0, "last": None}
     assert status["incidents_total"] == 0
+
+
+def test_the_last_run_of_each_fault_is_shown_after_a_restart(store: Store) -> None:
+    """The newest that was no refusal, with its instants and verdict; it is not counted again."""
+    entered = Transition(phase=Phase.INJECTED, at_ns=T0), Transition(phase=Phase.FINISHED, at_ns=T0 + 40 * SECOND)
+    missed = (ObjectiveResult(objective="recovery_seconds", limit=5, value=9, met=False),)
+    ended = {"phase": Phase.FINISHED, "transitions": entered}
+    store.save_run(make_run(1, verdict=Verdict.RECOVERED, **ended))
+    store.save_run(make_run(2, verdict=Verdict.NOT_RECOVERED, objective_results=missed, **ended))
+    store.save_run(make_run(3, verdict=Verdict.SKIPPED, **ended))
+    figures = ServiceFigures.restored(store, ["none"], ["none", "worker"])
+    store.close()
+    assert [run.verdict for run in figures.last_runs] == [Verdict.NOT_RECOVERED]
+
+    metrics = Metrics(deployment="d", env={})
+    metrics.restore(figures)
+    page = metrics.render()[0].decode()
+    metrics.shutdown()
+    found = {
+        (sample.name, frozenset(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+    }
+    name = figures.last_runs[0].fault_name
+    assert found["aftershock_fault_last_verdict", frozenset({name, "not_recovered"})] == 1
+    assert found["aftershock_fault_last_timestamp_seconds", frozenset({name, "injected"})] == T0 / 1e9
+    assert found["aftershock_fault_last_timestamp_seconds", frozenset({name, "finished"})] == T0 / 1e9 + 40
+    assert found["aftershock_fault_objective_met", frozenset({name, "recovery_seconds"})] == 0
+    assert not [one for one in found if one[0] == "aftershock_fault_runs_total"], "it was counted when it ended"

@@ -10,10 +10,9 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tests.dashboards.drawing import DRAW, TEXT, Series, Span
-from tests.dashboards.history import STEP
-from tests.dashboards.queries import panels, with_values
-from tests.dashboards.world import World
+from dashboards.pictures.drawing import DRAW, TEXT, Series, Span
+from dashboards.pictures.filling import Variables, panels, seconds_of, with_values
+from dashboards.pictures.window import Window
 
 COLUMN_INCHES = 0.75
 ROW_INCHES = 0.38
@@ -21,8 +20,8 @@ PAGE = "#111217"
 PANEL = "#181b1f"
 
 
-def draw(dashboard: Mapping[str, Any], world: World, path: Path, *, fault: str = "worker") -> dict[str, bool]:
-    """Write the picture; returns which panels showed data, by title."""
+def draw(dashboard: Mapping[str, Any], window: Window, chosen: Variables, path: Path) -> dict[str, bool]:
+    """Write the picture (PNG); returns which panels showed data, by title. Raises `QueryFailedError`, OSError."""
     bottom = max(p["gridPos"]["y"] + p["gridPos"]["h"] for p in dashboard["panels"])
     figure = Figure(figsize=(24 * COLUMN_INCHES, (bottom + 1.5) * ROW_INCHES), facecolor=PAGE)
     FigureCanvasAgg(figure)
@@ -31,10 +30,10 @@ def draw(dashboard: Mapping[str, Any], world: World, path: Path, *, fault: str =
         if row["type"] == "row":
             x, y, _, _ = _place(row["gridPos"], bottom)
             figure.text(x + 0.005, y + 0.3 / (bottom + 1.5), f"v  {row['title']}", color=TEXT, fontsize=10, va="center")
-    span = Span(world.since, world.until, _regions(dashboard, world, fault))
+    span = Span(window.since, window.until, window.step, _regions(dashboard, window, chosen))
     shown = {}
     for panel in panels(dashboard):
-        data = _data(panel, world, fault)
+        data = _data(panel, window, chosen)
         shown[panel["title"]] = any(result for _, result in data)
         _panel(figure, panel, data, span, bottom)
     figure.savefig(path, dpi=80, facecolor=PAGE)
@@ -71,34 +70,33 @@ def _panel(figure: Figure, panel: Mapping[str, Any], data: Series, span: Span, b
     DRAW[panel["type"]](axes, panel, data, span)
 
 
-def _data(panel: Mapping[str, Any], world: World, fault: str) -> Series:
+def _data(panel: Mapping[str, Any], window: Window, chosen: Variables) -> Series:
     found: Series = []
     for target in panel["targets"]:
-        expr = with_values(target["expr"], world.instance, fault=fault)
-        step = 600 if target["interval"] == "10m" else STEP
-        expr = expr.replace("[15s]", "[10m]") if step == 600 else expr
-        found.append((target["legendFormat"], world.ask(expr) if target["instant"] else world.over(expr, step)))
+        step = max(window.step, seconds_of(target["interval"]))
+        expr = with_values(target["expr"], chosen, step=step)
+        found.append((target["legendFormat"], window.ask(expr) if target["instant"] else window.over(expr, step)))
     return found
 
 
-def _regions(dashboard: Mapping[str, Any], world: World, fault: str) -> list[tuple[float, float, str]]:
+def _regions(dashboard: Mapping[str, Any], window: Window, chosen: Variables) -> list[tuple[float, float, str]]:
     """Regions as Grafana joins them: samples above zero no more than a step apart."""
     regions: list[tuple[float, float, str]] = []
     for one in dashboard["annotations"]["list"]:
         if not one["enable"]:
             continue
-        for series in world.over(with_values(one["expr"], world.instance, fault=fault)):
+        for series in window.over(with_values(one["expr"], chosen, step=window.step)):
             exact = one["useValueForTime"]
             times = sorted({float(v) / 1000 if exact else float(at) for at, v in series["values"] if float(v) > 0})
-            regions += [(begin, end, one["iconColor"]) for begin, end in joined_times(times)]
-    return [one for one in regions if one[1] >= world.since]
+            regions += [(begin, end, one["iconColor"]) for begin, end in joined_times(times, window.step)]
+    return [one for one in regions if one[1] >= window.since]
 
 
-def joined_times(times: list[float]) -> list[tuple[float, float]]:
+def joined_times(times: list[float], step: int) -> list[tuple[float, float]]:
     """Instants joined into stretches where they are no more than a step apart."""
     made: list[tuple[float, float]] = []
     for at in times:
-        if made and at - made[-1][1] <= STEP:
+        if made and at - made[-1][1] <= step:
             made[-1] = (made[-1][0], at)
         else:
             made.append((at, at))

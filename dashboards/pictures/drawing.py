@@ -6,13 +6,14 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.dates import DateFormatter, date2num
 
-from tests.dashboards.figures import PALETTE, colour, legend, mapped, number, property_of, threshold_colour
+from dashboards.pictures.figures import PALETTE, colour, legend, mapped, number, property_of, threshold_colour
 
 TEXT = "#d8d9da"
 FAINT = "#8e8e8e"
@@ -22,15 +23,16 @@ Series = list[tuple[str, list[dict[str, Any]]]]
 
 @dataclass(frozen=True)
 class Span:
-    """The time axis, and the regions of annotations on it. UTC seconds."""
+    """The time axis, and the regions of annotations on it. UTC seconds; `step` between points."""
 
     since: float
     until: float
+    step: int
     regions: Sequence[tuple[float, float, str]] = ()
 
 
 def _when(seconds: float) -> float:
-    return float(date2num(datetime.fromtimestamp(seconds, UTC)))
+    return float(date2num(datetime.fromtimestamp(seconds, UTC)))  # type: ignore[no-untyped-call]
 
 
 def _named(data: Series) -> list[tuple[str, Mapping[str, Any]]]:
@@ -83,10 +85,10 @@ def series(axes: Axes, panel: Mapping[str, Any], data: Series, span: Span) -> No
         values = [value for _, value in points]
         if custom["drawStyle"] == "bars":
             below = [base.get(at, 0.0) for at, _ in points]
-            axes.bar(times, values, bottom=below, width=15 / 86_400, color=tint, label=name, linewidth=0)
+            axes.bar(times, values, bottom=below, width=span.step / 86_400, color=tint, label=name, linewidth=0)
             base |= {at: under + value for (at, value), under in zip(points, below, strict=True)}
         else:
-            axes.plot(*_with_gaps(times, values), color=tint, label=name, linewidth=1)
+            axes.plot(*_with_gaps(times, values, span.step), color=tint, label=name, linewidth=1)
     _time_axis(axes, span)
     axes.set_ylim(bottom=0)
     _units(axes, panel["fieldConfig"]["defaults"]["unit"], span)
@@ -108,9 +110,9 @@ def _first(axes: Axes, count: int) -> tuple[list[Any], list[Any]]:
     return handles[:count], labels[:count]
 
 
-def _with_gaps(times: list[float], values: list[float]) -> tuple[list[float], list[float]]:
+def _with_gaps(times: list[float], values: list[float], step: int) -> tuple[list[float], list[float]]:
     """A missing step breaks the line."""
-    apart = 1.5 * 15 / 86_400
+    apart = 1.5 * step / 86_400
     out_t: list[float] = []
     out_v: list[float] = []
     for at, value in zip(times, values, strict=True):
@@ -126,13 +128,24 @@ def _units(axes: Axes, unit: str, span: Span) -> None:
     axes.yaxis.set_major_formatter(lambda value, _: number(value, unit, span.until))
 
 
+def _clock(seconds: float) -> str:
+    """Times as fine as the axis can tell apart."""
+    return "%H:%M:%S" if seconds < 900 else "%H:%M" if seconds < 2 * 86_400 else "%m-%d %H:%M"
+
+
 def _time_axis(axes: Axes, span: Span) -> None:
     axes.set_xlim(_when(span.since), _when(span.until))
-    axes.xaxis.set_major_formatter(DateFormatter("%H:%M", tz=UTC))
+    axes.xaxis.set_major_formatter(DateFormatter(_clock(span.until - span.since), tz=UTC))  # type: ignore[no-untyped-call]
     axes.tick_params(colors=FAINT, labelsize=6, length=2)
     axes.grid(color="#2c3235", linewidth=0.5)
     for begin, end, tint in span.regions:
-        axes.axvspan(_when(begin), _when(max(end, begin + 6)), color=colour(tint), alpha=0.18, linewidth=0)
+        axes.axvspan(
+            _when(begin),
+            _when(max(end, begin + (span.until - span.since) / 600)),
+            color=colour(tint),
+            alpha=0.18,
+            linewidth=0,
+        )
 
 
 def states(axes: Axes, panel: Mapping[str, Any], data: Series, span: Span) -> None:
@@ -145,7 +158,7 @@ def states(axes: Axes, panel: Mapping[str, Any], data: Series, span: Span) -> No
         for at, value in one["values"]:
             shown = mapped(f"{float(value):g}", mappings)
             tint = shown[1] if shown else FAINT
-            axes.barh(row, 15 / 86_400, left=_when(float(at)), height=0.8, color=tint, linewidth=0)
+            axes.barh(row, span.step / 86_400, left=_when(float(at)), height=0.8, color=tint, linewidth=0)
     _time_axis(axes, span)
     axes.set_yticks(range(len(found)), [name for name, _ in found])
     axes.tick_params(axis="y", labelcolor=TEXT)
@@ -168,7 +181,12 @@ def bars(axes: Axes, panel: Mapping[str, Any], data: Series, span: Span) -> None
     axes.barh(range(len(values)), values, color=tints, alpha=0.6)
     for row, value in enumerate(values):
         axes.text(
-            max(values) * 1.02, row, number(value, defaults["unit"], span.until), color=TEXT, va="center", fontsize=7
+            max(values) * 1.02,
+            row,
+            number(value, defaults["unit"], span.until, defaults.get("decimals")),
+            color=TEXT,
+            va="center",
+            fontsize=7,
         )
     axes.set_yticks(range(len(values)), [name for name, _ in found])
     axes.tick_params(colors=TEXT, labelsize=6, length=0)
@@ -194,10 +212,10 @@ def table(axes: Axes, panel: Mapping[str, Any], data: Series, span: Span) -> Non
     )
     drawn.auto_set_font_size(False)
     drawn.set_fontsize(6.5)
-    for (row, column), cell in drawn.get_celld().items():
-        cell.set_facecolor("#181b1f" if row else "#22252b")
+    for (line, column), cell in drawn.get_celld().items():
+        cell.set_facecolor("#181b1f" if line else "#22252b")
         cell.set_edgecolor("#2c3235")
-        cell.get_text().set_color(tints[row - 1][column] if row else TEXT)
+        cell.get_text().set_color(tints[line - 1][column] if line else TEXT)
 
 
 def joined(panel: Mapping[str, Any], data: Series) -> tuple[list[str], list[dict[str, Any]]]:
@@ -212,12 +230,18 @@ def joined(panel: Mapping[str, Any], data: Series) -> tuple[list[str], list[dict
             rows.setdefault(at, {}).update({**one["metric"], value: float(one["value"][1])})
     order = list(steps["filterFieldsByName"]["include"]["names"])
     names = steps["organize"]["renameByName"]
-    renamed = [{names.get(field, field): row.get(field) for field in order} for row in rows.values()]
+    renamed: list[dict[str, Any]] = [
+        {names.get(field, field): row.get(field) for field in order} for row in rows.values()
+    ]
     for one in panel["options"]["sortBy"]:
-        empty = float("-inf") if one["desc"] else float("inf")
-        column = one["displayName"]
-        renamed.sort(key=lambda row: empty if row[column] is None else row[column], reverse=one["desc"])
+        renamed.sort(key=partial(_rank, one["displayName"], bool(one["desc"])), reverse=one["desc"])
     return [names.get(field, field) for field in order], renamed
+
+
+def _rank(column: str, descending: bool, row: Mapping[str, Any]) -> Any:
+    """What is not there comes last, whichever way."""
+    value = row[column]
+    return value if value is not None else float("-inf") if descending else float("inf")
 
 
 def _cell(panel: Mapping[str, Any], name: str, value: Any, span: Span) -> tuple[str, str]:
@@ -233,7 +257,7 @@ def _cell(panel: Mapping[str, Any], name: str, value: Any, span: Span) -> tuple[
     return number(value, unit, span.until, property_of(panel, name, "decimals")), TEXT
 
 
-def heatmap(axes: Axes, panel: Mapping[str, Any], data: Series, span: Span) -> None:
+def heatmap(axes: Axes, _panel: Mapping[str, Any], data: Series, span: Span) -> None:
     """Cumulative buckets as a picture of what fell between two of them."""
     found = sorted(
         ((float(one["metric"]["le"]), one) for _, result in data for one in result), key=lambda pair: pair[0]

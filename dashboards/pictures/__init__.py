@@ -1,0 +1,1 @@
+"""Dashboards as pictures, for where no Grafana is at hand."""
