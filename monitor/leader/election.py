@@ -18,6 +18,9 @@ RENEW = 0.2
 """Share of the lease after which it is renewed, and after which a candidate looks again."""
 AGAIN = 0.05
 """Share of the lease until the next attempt when no answer came."""
+BLIND = 0.5
+"""Share of the lease after which a candidate that saw nothing begins to watch anew: when the API server was away for
+all, the leader shall have its lease back first."""
 
 
 class Role(StrEnum):
@@ -75,6 +78,7 @@ class Election:
     _deadline: float = 0.0
     _watched: bool = False
     _since: float = 0.0
+    _seen: float = 0.0
     _due: float = 0.0
     _ripe: bool = False
     """Whether the next step is a write over what is known."""
@@ -95,8 +99,10 @@ class Election:
         """The answer to `Read`; None when there is no Lease."""
         if self.role is Role.LEADER and (said := self._not_ours(record, now)):
             return self.lose(f"the lease {said}")
-        if not self._watched or (record.version if record else None) != (self.known.version if self.known else None):
+        changed = (record.version if record else None) != (self.known.version if self.known else None)
+        if changed or not self._watched or now - self._seen > self.seconds * BLIND:
             self._watched, self._since = True, now
+        self._seen = now
         self.known = record
         free_at = self._free_at()
         self._ripe = self.role is Role.LEADER or now >= free_at

@@ -99,6 +99,8 @@ class Postgres:
             max_overflow=MOST_CONNECTIONS - CONNECTIONS,
             pool_timeout=BUSY_SECONDS,
             pool_pre_ping=True,
+            # Whatever the server's default: what was committed before the writer's lock was ours must be seen behind it.
+            isolation_level="READ COMMITTED",
         )
         event.listen(self._engine, "do_connect", _connect)
         self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ")

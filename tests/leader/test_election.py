@@ -220,18 +220,34 @@ def held(holder: str | None, version: str = "1", seconds: float = SECONDS) -> Re
 @pytest.mark.parametrize("there", [None, held(None), held("other"), held("other", seconds=1)])
 def test_a_candidate_waits_for_the_whole_lease_of_whatever_it_has_not_seen_change(there: Record | None) -> None:
     one = Election("me", SECONDS)
-    one.saw(there, 100.0)
-    one.saw(there, 100.0 + SECONDS - 0.1)
+    watch(one, there, 100.0, 100.0 + SECONDS - 0.1)
     assert isinstance(one.next(100.0 + SECONDS - 0.1), Wait)
     one.saw(there, 100.0 + SECONDS)
     assert one.next(100.0 + SECONDS) == Write(there)
 
 
+def watch(one: Election, there: Record | None, begin: float, end: float) -> None:
+    """Look at it twice a second."""
+    for number in range(round((end - begin) * 2)):
+        one.saw(there, begin + number / 2)
+    one.saw(there, end)
+
+
+def test_a_candidate_that_saw_nothing_for_long_begins_anew() -> None:
+    """When the API server was away for all, the leader shall have its lease back first."""
+    one = Election("me", SECONDS)
+    watch(one, held("other"), 0.0, 4.0)
+    one.unanswered(8.0)
+    one.saw(held("other"), 30.0)
+    assert isinstance(one.next(30.0), Wait)
+    watch(one, held("other"), 30.5, 40.0)
+    assert isinstance(one.next(40.0), Write)
+
+
 def test_a_change_begins_the_wait_anew() -> None:
     one = Election("me", SECONDS)
-    one.saw(held("other", "1"), 0.0)
-    one.saw(held("other", "2"), 9.0)
-    one.saw(held("other", "2"), 18.9)
+    watch(one, held("other", "1"), 0.0, 8.5)
+    watch(one, held("other", "2"), 9.0, 18.9)
     assert isinstance(one.next(18.9), Wait)
     one.saw(held("other", "2"), 19.0)
     assert isinstance(one.next(19.0), Write)
@@ -239,8 +255,7 @@ def test_a_change_begins_the_wait_anew() -> None:
 
 def test_a_longer_lease_of_the_holder_is_respected() -> None:
     one = Election("me", SECONDS)
-    one.saw(held("other", seconds=30), 0.0)
-    one.saw(held("other", seconds=30), 29.0)
+    watch(one, held("other", seconds=30), 0.0, 29.0)
     assert isinstance(one.next(29.0), Wait)
 
 

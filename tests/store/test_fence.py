@@ -96,6 +96,34 @@ def test_of_many_at_once_one_has_the_last_word(place: Place, store: Store) -> No
                     each.save_run(run(1))
 
 
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
+def test_who_waits_while_another_takes_the_term_is_shut_out_too(place: Place, isolation: str) -> None:
+    if place.kind == "postgresql":
+        name = place.url.rpartition("/")[2]
+        place.ask(f"alter database {name} set default_transaction_isolation = '{isolation}'")
+    with closing(Store(place.url)) as old, closing(Store(place.url)) as new:
+        old.take_term("a")
+        raised: list[BaseException] = []
+
+        def write() -> None:
+            try:
+                old.save_run(run(1))
+            except StoreError as error:
+                raised.append(error)
+
+        waiting = threading.Thread(target=write)
+
+        def inside() -> None:
+            waiting.start()
+            waiting.join(0.3)
+            assert waiting.is_alive(), "it did not wait for the one writer"
+
+        new.take_term("b", inside)
+        waiting.join()
+        assert [type(one) for one in raised] == [Fenced]
+        assert new.runs()[1] == 0
+
+
 def test_replicas_share_a_postgresql_that_a_single_service_does_not(place: Place, store: Store, other: Store) -> None:
     if place.kind == "sqlite":
         pytest.skip("the lock of data_dir says who has a file")
