@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.chart.helm import Helm
 from tests.cluster.manifests import Graph, aggregated
+from tests.cluster.rig.clients import provide_clients
 from tests.cluster.rig.images import DYNAMO
 from tests.cluster.rig.node import Node
 from tests.cluster.rig.places import Places
@@ -77,3 +79,15 @@ def namespace(cluster: Cluster, graph: Graph) -> Iterator[str]:
     with cluster.namespace("dynamo") as name:
         cluster.install(name, graph)
         yield name
+
+
+@pytest.fixture(scope="module")
+def clients(cluster: Cluster) -> dict[str, Path]:
+    """kubectl and helm."""
+    return provide_clients(Places.usual(), print)
+
+
+@pytest.fixture(scope="module")
+def helm(cluster: Cluster, clients: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """helm, with a folder for what it keeps."""
+    return Helm(clients["helm"], tmp_path_factory.mktemp("helm"))

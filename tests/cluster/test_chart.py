@@ -19,9 +19,7 @@ from kubernetes import client
 from monitor.chart.build import CHART
 from tests.chart.helm import Helm, HelmRefused
 from tests.cluster.manifests import Graph
-from tests.cluster.rig.clients import provide_clients
 from tests.cluster.rig.images import AFTERSHOCK
-from tests.cluster.rig.places import Places
 from tests.cluster.world import ASK, Cluster, until
 
 RELEASE = "aftershock"
@@ -38,22 +36,18 @@ QUICK: dict[str, Any] = {
 """Short stretches: what is asked here is whether it works at all, not how exact it is."""
 
 
-@pytest.fixture(scope="module")
-def clients(cluster: Cluster) -> dict[str, Path]:
-    return provide_clients(Places.usual(), print)
-
-
-@pytest.fixture(scope="module")
-def helm(cluster: Cluster, clients: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Helm:
-    return Helm(clients["helm"], tmp_path_factory.mktemp("helm"))
-
-
 class Release:
     """An installed chart, and its API by port-forward."""
 
     def __init__(self, cluster: Cluster, helm: Helm, kubectl: Path, namespace: str) -> None:
         self.cluster, self.helm, self.kubectl, self.namespace = cluster, helm, kubectl, namespace
         self.endpoint = ""
+        self.values: dict[str, Any] = {}
+        """Further values."""
+
+    def target(self) -> str:
+        """What a port-forward goes to."""
+        return f"svc/{RELEASE}"
 
     def run(self, *words: str, timeout: float = 400) -> str:
         """helm, in our namespace."""
@@ -66,7 +60,7 @@ class Release:
         self.endpoint = endpoint
         repository, _, tag = image.rpartition(":")
         values = self.helm.home / f"{self.namespace}.json"
-        given = {"image": {"repository": repository, "tag": tag}, "config": config}
+        given = {"image": {"repository": repository, "tag": tag}, "config": config, **self.values}
         values.write_text(json.dumps(given), encoding="utf-8")
         must = ("--set", f"endpoint={endpoint}", "--set", f"deployment={deployment}")
         self.run("upgrade", "--install", RELEASE, str(CHART), *must, "-f", str(values), "--wait", "--timeout", "180s")
@@ -83,7 +77,7 @@ class Release:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         words = [str(self.kubectl), "--kubeconfig", str(self.cluster.kubeconfig), "-n", self.namespace]
-        words += ["port-forward", f"svc/{RELEASE}", f"{port}:8600"]
+        words += ["port-forward", self.target(), f"{port}:8600"]
         forward = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             headers = {"Authorization": f"Bearer {self.token()}"}
