@@ -15,6 +15,7 @@ import pytest
 from faults.kube.api import Api
 from faults.kube.graph import Component
 from faults.targets.kubernetes import KubernetesTarget, Selection
+from tests.cluster.between import Way, way_to
 from tests.cluster.manifests import Graph
 from tests.cluster.replicas import (
     GRACE,
@@ -26,7 +27,7 @@ from tests.cluster.replicas import (
     freeze,
     thaw,
 )
-from tests.cluster.small import deploy, image_of
+from tests.cluster.small import Small, deploy, image_of
 from tests.cluster.world import Cluster
 from tests.support.monitor import Monitor, wait_for
 from tests.support.postgres import Server
@@ -46,20 +47,33 @@ def store(postgres: Server) -> str:
 
 
 @pytest.fixture
-def pair(cluster: Cluster, graph: Graph, place: str, tmp_path: Path, store: str) -> Iterator[Pair]:
-    """Both started; which of them leads is their own affair."""
-    worker = deploy(cluster, place, image_of(graph), replicas=2)
+def way(cluster: Cluster, tmp_path: Path) -> Iterator[Way]:
+    """The replicas' way to the API server; everybody else has one of their own."""
     assert cluster.kubeconfig is not None
+    with way_to(cluster.kubeconfig, tmp_path / "kubeconfig") as made:
+        yield made
+
+
+@pytest.fixture
+def worker(cluster: Cluster, graph: Graph, place: str) -> Iterator[Small]:
+    small = deploy(cluster, place, image_of(graph), replicas=2)
+    yield small
+    small.remove()
+
+
+@pytest.fixture
+def pair(worker: Small, way: Way, tmp_path: Path, store: str) -> Iterator[Pair]:
+    """Both started; which of them leads is their own affair."""
     with ExitStack() as stack:
         port = stack.enter_context(endpoint())
+        kubeconfig = tmp_path / "kubeconfig"
         replicas = {
-            name: stack.enter_context(Monitor(config(port, store, worker, cluster.kubeconfig, name), tmp_path / name))
+            name: stack.enter_context(Monitor(config(port, store, worker, kubeconfig, name), tmp_path / name))
             for name in ("a", "b")
         }
         for one in replicas.values():
             one.start(ready=False)
-        yield Pair(cluster, worker, replicas)
-    worker.remove()
+        yield Pair(worker.cluster, worker, replicas)
 
 
 def begin(pair: Pair, fault: str) -> tuple[str, Monitor, str]:
@@ -244,3 +258,28 @@ def test_who_stands_by_says_so(pair: Pair, store: str) -> None:
     assert leader.stop() == 0
     _, new = pair.leading(other_than=name)
     assert new.status()["stopped"]["reason"] == "kept over the change"
+
+
+def test_an_api_server_that_is_away_ends_no_leader_and_no_probe(pair: Pair, way: Way, store: str) -> None:
+    name, leader = pair.leading()
+    leader.wait_steady()
+
+    def uncertain() -> bool:
+        reason = leader.post("/api/v1/runs", {"fault": "none", "dry_run": True}).json()["would_be_refused"]
+        return "the lease could not be renewed in time" in str(reason)
+
+    way.close()
+    wait_for("the leader to be uncertain", uncertain, 30)
+    assert pair.other(name).get("/readyz", check=False).status_code == 503
+    over = time.monotonic() + 2 * SECONDS
+    while time.monotonic() < over:  # longer than a lease
+        assert uncertain()
+        time.sleep(0.5)
+    way.reopen()
+    wait_for("the leader to be certain again", lambda: not uncertain(), 30)
+    leader.wait_steady()
+    assert pair.holder() == name
+    with psycopg.connect(store) as connection:
+        assert connection.execute("select * from gaps").fetchall() == []
+        ((flag,),) = connection.execute("select value from flags where name = 'leader'").fetchall()
+    assert flag.startswith('{"term": 1,')
