@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from kubernetes import client
 
@@ -140,6 +141,10 @@ def test_the_leaders_pod_is_deleted_during_a_fault(cluster: Cluster, namespace: 
         assert answer.status_code == 503
         assert answer.json()["detail"].startswith(f"this replica stands by: {second}_")
         assert "aftershock_leader 0.0" in api.get("/metrics").text
+    until("everything to be whole", 120, lambda: cluster.all_ready(namespace))
+    release.forward_to = second
+    with release.api() as api:
+        until("the leader to let a run begin", 60, lambda: let(api))
     # The hook and the test reach the leader by the Service.
     assert "Succeeded" in release.run("test", RELEASE)
     release.run("uninstall", RELEASE, "--wait", "--timeout", "240s")
@@ -148,6 +153,11 @@ def test_the_leaders_pod_is_deleted_during_a_fault(cluster: Cluster, namespace: 
     endpoints: Any = cluster.core.list_namespaced_endpoints(namespace, _request_timeout=ASK).items
     left = [one.metadata.name for one in (*leases, *endpoints) if "aftershock" in one.metadata.name]
     assert left == []
+
+
+def let(api: httpx.Client) -> bool:
+    """Whether the guard would let a control run begin."""
+    return api.post("/api/v1/runs", json={"fault": "none", "dry_run": True}).json()["would_be_refused"] is None
 
 
 def ready(release: Replicated) -> int:
