@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from faults.base import FaultError
+from faults.base import FaultError, Pod
 from faults.kube.api import Api, NotSent
 from faults.kube.errors import Request
+from faults.kube.exec import Containers, Line, Session
 from monitor.leader.candidacy import Candidacy
 from monitor.leader.endpoints import Endpoints, Place
 from monitor.leader.lease import Lease
@@ -162,13 +163,23 @@ def test_who_is_told_that_it_lost_stops_without_asking(server: tuple[Script, Api
 def test_what_is_given_back_may_be_taken_at_once_and_nothing_is_done_after(server: tuple[Script, Api]) -> None:
     script, api = server
     lead(script)
+    acting: list[str | None] = []
 
     async def work(mine: Candidacy) -> None:
         await mine.win()
-        await mine.release()
+        release = mine._lease.release
+
+        def spied() -> None:
+            acting.append(mine.may_act())
+            release()
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(mine._lease, "release", spied)
+            await mine.release()
 
     with candidacy(api) as mine:
         asyncio.run(bounded(work(mine)))
+        assert acting == ["the lease was given back"]  # before anybody could hear of it
         assert mine.may_act() == "the lease was given back"
     assert [one for one in script.asked if one.method == "PUT"][-1].body["spec"]["holderIdentity"] == ""
 
@@ -207,6 +218,40 @@ def test_nothing_is_sent_that_would_change_anything(server: tuple[Script, Api], 
     api.ask_blocking(request, method, "/x")
     assert script.count(method) == 1
     api.close()
+
+
+def exec_session(pressed: list[str]) -> Session:
+    """What answers in a container, and waits to be let go."""
+    ready = Line("ready", 0, 0, {})
+    return Session(lines=[ready, ready], go=lambda: pressed.append("go"), cut=lambda: pressed.append("cut"))
+
+
+POD = Pod(namespace="place", name="p", uid="u", container="main", container_id="c")
+
+
+@pytest.mark.parametrize(
+    ("reasons", "pressed"), [([None], ["go"]), (["the lease is over"], ["cut"])], ids=["leading", "lost meanwhile"]
+)
+def test_what_waits_in_a_container_is_let_go_only_by_who_leads(
+    tmp_path: Path, reasons: list[str | None], pressed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = Api(kubeconfig=tmp_path / "none", may_write=lambda: reasons[0])
+    containers = Containers(api)
+    seen: list[str] = []
+    monkeypatch.setattr(containers, "_open", lambda *_: exec_session(seen))
+    try:
+        asyncio.run(bounded(containers.start(POD, ["stall"])))
+    except NotSent:
+        assert reasons[0] is not None
+    assert seen == pressed
+
+
+def test_no_command_is_begun_in_a_container_by_who_does_not_lead(server: tuple[Script, Api], tmp_path: Path) -> None:
+    script, _ = server
+    api = Api(kubeconfig=tmp_path / "kubeconfig", may_write=lambda: "the lease is over")
+    with pytest.raises(NotSent, match="create pods/exec p in namespace place: not sent"):
+        asyncio.run(bounded(Containers(api).start(POD, ["stall"])))
+    assert script.asked == []
 
 
 # --- the Service ----------------------------------------------------------------------------------
