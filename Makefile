@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help setup tools demo test lint unit e2e test-cluster cluster-up cluster-down accuracy bench docs pins clean
+.PHONY: help setup tools demo test lint unit e2e test-cluster cluster-up cluster-down accuracy bench docs pins vendor clean
 
 TOPOLOGY ?= agg
 WORKERS ?= 2
@@ -67,6 +67,9 @@ docs: setup  ## renew what is made from the code: tables of the documents, JSON 
 pins: setup  ## renew the pinned list of ai-dynamo's environment
 	PATH="$(CURDIR)/.tools/uv/bin:$$PATH" uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 		--no-header --no-annotate monitor/demo/dynamo.in --output-file monitor/demo/dynamo.txt
+
+vendor:  ## bring the page's vendored files from npm and check them against tools/vendor.sha256
+	@tools/vendor
 
 clean:  ## remove what the targets above made, environments and data included
 	rm -rf .venv .tools .data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -22,6 +22,7 @@ from monitor.incidents import IncidentWatch
 from monitor.ingest import Ingest
 from monitor.leader.handover import Handover
 from monitor.leader.lead import Lead
+from monitor.live.view import View
 from monitor.measure.server import ServerWitness
 from monitor.model import Phase, Run
 from monitor.notify.notifier import Notifier
@@ -95,6 +96,7 @@ class Service:
         self.witnesses = self._make_witnesses()
         self.engine = self._make_engine()
         self.scheduler = Scheduler(settings.schedules, self._fire, on_skip=self.metrics.schedule_skipped)
+        self.view = View(self)
 
     # --- life -------------------------------------------------------------------------------
 
@@ -123,6 +125,7 @@ class Service:
             await probe.start()
         self._tasks = [
             asyncio.create_task(self._every(TICK_SECONDS, self._tick)),
+            asyncio.create_task(self._every(TICK_SECONDS, self.view.tick)),
             asyncio.create_task(self._every(SOURCE_CHECK_SECONDS, self._check_sources)),
             asyncio.create_task(self._every(HOUSEKEEPING_SECONDS, self._keep_house)),
         ]
@@ -136,6 +139,7 @@ class Service:
             log.debug("stopped before the scheduler had started")
         self.witnesses.in_hurry = True
         await self.engine.shutdown(reason)
+        self.view.hub.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -165,6 +169,7 @@ class Service:
         with suppress(SchedulerNotRunningError):
             self.scheduler.stop()
         await self.engine.abandon()
+        self.view.hub.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -292,6 +297,7 @@ class Service:
         )
         self.metrics.run_changed(run)
         self.figures.take_run(run)
+        self.view.run_changed(run)
         if run.phase is Phase.FINISHED:
             self.tracer.export(run)
             self.notifier.finished(run)

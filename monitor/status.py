@@ -33,6 +33,7 @@ def status_of(service: Service) -> dict[str, Any]:
         "sources": service.sources,
         "store": {"ok": healthy, "reason": trouble},
         "clock_step_seconds": service.clock.step_ns() / 1e9,
+        **service.view.glance(),
     }
 
 

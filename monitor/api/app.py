@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hmac
 import os
-from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 
 from fastapi import FastAPI, Request, Response
@@ -14,15 +12,14 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from monitor.api import page, reports, routes
+from monitor.api import live, page, reports, routes
 from monitor.api.face import ServiceFace
-from monitor.api.problems import TOKEN
+from monitor.api.problems import FOREIGN, TOKEN
+from monitor.api.protect import Protect
 from monitor.catalogue import BadChange, UnknownFault
+from monitor.live.hub import TooManyListenersError
 from monitor.run.engine import RunRefused
 from monitor.store.errors import StoreError
-
-OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-"""Answered without a token, so that a kubelet can ask."""
 
 
 def make_app(service: ServiceFace) -> FastAPI:
@@ -35,29 +32,16 @@ def make_app(service: ServiceFace) -> FastAPI:
     app.state.service = service
     token_env = service.settings.api.token_env
     token = os.environ.get(token_env, "") if token_env else ""
-    if token:
-        require_token(app, token)
-    guarded = TOKEN if token else {}
+    app.add_middleware(Protect, token=token, listen=service.settings.api.listen)
+    guarded = TOKEN if token else FOREIGN
     app.include_router(routes.health)
     app.include_router(routes.metrics, responses=guarded)
     app.include_router(routes.api, prefix="/api/v1", responses=guarded)
     app.include_router(reports.router, prefix="/api/v1", responses=guarded)
+    app.include_router(live.router, prefix="/api/v1", responses=guarded)
     app.include_router(page.router)
     _handle_errors(app)
     return app
-
-
-def require_token(app: FastAPI, token: str) -> None:
-    """Answer nobody without it, but for those who only ask whether we live."""
-    wanted = f"Bearer {token}".encode()
-
-    @app.middleware("http")
-    async def check(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
-        given = request.headers.get("authorization", "").encode()
-        if request.url.path in OPEN_PATHS or hmac.compare_digest(given, wanted):
-            return await proceed(request)
-        text = "a bearer token is required: Authorization: Bearer ... (the CLI takes it from AFTERSHOCK_TOKEN)"
-        return JSONResponse({"detail": text}, status_code=401, headers={"WWW-Authenticate": "Bearer"})
 
 
 def _handle_errors(app: FastAPI) -> None:
@@ -80,6 +64,10 @@ def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(BadChange)
     async def bad_change(_: Request, error: BadChange) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, status_code=422)
+
+    @app.exception_handler(TooManyListenersError)
+    async def many(_: Request, error: TooManyListenersError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, status_code=503, headers={"Retry-After": "10"})
 
     @app.exception_handler(StoreError)
     async def store(_: Request, error: StoreError) -> JSONResponse:

@@ -7,12 +7,23 @@ from typing import Any, Protocol
 
 from faults.entry import FaultEntry
 from monitor.config.settings import Settings
+from monitor.live.hub import Hub
 from monitor.report.source import Source
 from monitor.run.engine import Engine
 
 
 class RunReader(Source, Protocol):
     """The part of the store that pages and reports read."""
+
+
+class LiveView(Protocol):
+    """What the status page sees."""
+
+    hub: Hub
+
+    async def series(self, seconds: int) -> dict[str, Any]: ...
+
+    def timeline(self, hours: float) -> dict[str, Any]: ...
 
 
 class ServiceFace(Protocol):
@@ -25,6 +36,9 @@ class ServiceFace(Protocol):
     def entries(self) -> Mapping[str, FaultEntry]:
         """The catalogue by name."""
         ...
+
+    @property
+    def view(self) -> LiveView: ...
 
     @property
     def reader(self) -> RunReader: ...

@@ -30,6 +30,14 @@ BEGUN: Responses = {
     200: {"model": DryRun, "description": "What the run would do."},
     202: {"model": Run, "description": "The run has begun."},
 }
+BUSY: Responses = {503: {"model": Problem, "description": "Too many are listening already."}}
+FOREIGN: Responses = {
+    403: {
+        "model": Problem,
+        "description": "Asked by a page of somebody else, or by a name that is not this machine's.",
+    },
+    415: {"model": Problem, "description": "A body that is not application/json."},
+}
 INVALID: Responses = {422: {"model": Problem, "description": "The request is not as described here."}}
 NOT_FOUND: Responses = {404: {"model": Problem, "description": "There is nothing of this name."}}
 REFUSED: Responses = {409: {"model": Refused, "description": "The guard refuses the run."}}

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from monitor.api.face import ServiceFace
 from monitor.api.problems import BEGUN, INVALID, NOT_FOUND, REFUSED, STORE
 from monitor.catalogue import describe
+from monitor.live.briefs import brief
 from monitor.model import Run, Verdict
 from monitor.run.engine import DryRun, RecoverReport, Request
 
@@ -116,16 +117,22 @@ async def kinds(service: Service) -> dict[str, dict[str, Any]]:
 @api.get("/runs", tags=["runs"], responses=INVALID | STORE)
 async def runs(
     service: Service,
+    *,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     offset: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
     fault: str | None = None,
     verdict: Verdict | None = None,
+    since_ns: Annotated[int | None, Query(ge=0, le=2**62, description="Asked for at or after this instant.")] = None,
+    in_brief: Annotated[
+        bool, Query(alias="brief", description="A line of figures for each instead of all of it.")
+    ] = False,
 ) -> dict[str, Any]:
     """Runs, newest first."""
+    wanted = verdict.value if verdict else None
     found, total = await asyncio.to_thread(
-        service.reader.runs, limit=limit, offset=offset, fault=fault or None, verdict=verdict.value if verdict else None
+        service.reader.runs, limit=limit, offset=offset, fault=fault or None, verdict=wanted, since_ns=since_ns
     )
-    return {"runs": found, "total": total}
+    return {"runs": [brief(run) for run in found] if in_brief else found, "total": total}
 
 
 @api.post(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
-from monitor.api.app import require_token
+from monitor.api.protect import Protect
 from monitor.config.settings import Settings
 from monitor.export.metrics import Metrics
 
@@ -24,8 +24,8 @@ def standby_app(settings: Settings, leader: Callable[[], str], trouble: Callable
     # A push to a collector is the leader's: this page has only what a scrape must find.
     metrics = Metrics(deployment=settings.deployment.name, env={})
     metrics.set_leader(False)
-    if settings.api.token_env and (token := os.environ.get(settings.api.token_env)):
-        require_token(app, token)
+    token_env = settings.api.token_env
+    app.add_middleware(Protect, token=os.environ.get(token_env, "") if token_env else "", listen=settings.api.listen)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

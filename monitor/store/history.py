@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, func, select
 
-from monitor.store.records import probe_names
+from monitor.measure.columns import OUTCOME_CODE
+from monitor.store.records import BAD_CODES, probe_names
 from monitor.store.retention import FOLDED_FLAG, MINUTE_NS
 from monitor.store.runs import get_flag
 from monitor.store.schema import incidents, minutes, records, runs, segments
+from probes.record import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,35 @@ class Minute:
     life_ns: int
     ttft_count: int
     ttft_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Requests of a probe that started in one cell of time."""
+
+    at_ns: int
+    probe: str
+    good: int
+    bad: int
+    """Slow, failed and truncated."""
+    lost: int
+
+
+def select_counts(connection: Connection, start_ns: int, end_ns: int, step_ns: int) -> list[Count]:
+    """Requests that started in [start_ns, end_ns), in cells of `step_ns` from start_ns on; folded ones are not among them."""
+    names = probe_names(connection)
+    c = records.c
+    at = (c.start_ns - (c.start_ns - start_ns) % step_ns).label("at_ns")
+    chosen = {
+        "good": c.outcome == OUTCOME_CODE[Outcome.GOOD],
+        "bad": c.outcome.in_(BAD_CODES),
+        "lost": c.outcome == OUTCOME_CODE[Outcome.LOST],
+    }
+    sums = [func.sum(case((one, 1), else_=0)).label(name) for name, one in chosen.items()]
+    query = select(at, c.probe, *sums).where(c.start_ns >= start_ns, c.start_ns < end_ns).group_by(at, c.probe)
+    return [
+        Count(int(r.at_ns), names[r.probe], int(r.good), int(r.bad), int(r.lost)) for r in connection.execute(query)
+    ]
 
 
 def select_minutes(connection: Connection, start_ns: int, end_ns: int) -> list[Minute]:

@@ -13,7 +13,7 @@ from monitor.model import Incident, Run
 from monitor.store import history, records, retention, runs
 from monitor.store.database import Database
 from monitor.store.errors import Fenced, StoreError
-from monitor.store.history import Minute
+from monitor.store.history import Count, Minute
 from probes.record import Gap, Record, SegmentClosed
 
 
@@ -135,6 +135,11 @@ class Store:
         """Folded good requests, one row a minute and probe."""
         with self._read() as connection:
             return history.select_minutes(connection, start_ns, end_ns)
+
+    def counts(self, start_ns: int, end_ns: int, step_ns: int) -> list[Count]:
+        """How many requests started in each cell of [start_ns, end_ns); folded ones are not among them."""
+        with self._read() as connection:
+            return history.select_counts(connection, start_ns, end_ns, step_ns)
 
     def folded_until(self) -> int | None:
         """Good requests that started before this instant are folded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from faults.none import NoFault
 from monitor.api.app import make_app
 from monitor.clock import SystemClock
 from monitor.config.settings import GuardSpec, RunSpec, Settings
+from monitor.live.hub import Hub
+from monitor.live.timeline import timeline
 from monitor.measure.columns import Columns
-from monitor.model import Run
+from monitor.model import Phase, Run, Verdict
 from monitor.run.engine import Engine
 from monitor.run.guard import ProbeView
 from monitor.run.life import Parts
@@ -23,6 +26,7 @@ from monitor.serve import CannotServeError, serve
 from tests.support.fakes import FakeStore, FakeTarget, FakeWitnesses
 from tests.support.records import run as make_run
 
+HERE = "http://127.0.0.1:8600"
 SETTINGS: dict[str, Any] = {
     "deployment": {"endpoint": {"url": "http://127.0.0.1:1", "model": "m"}},
     "probes": [{"name": "chat"}],
@@ -60,6 +64,36 @@ class Reader(FakeStore):
         return None
 
 
+class Looked:
+    """What a hub looks at: nothing happens."""
+
+    def status(self) -> dict[str, Any]:
+        return {"deployment": "<d>", "now_ns": self.now_ns()}
+
+    def recent(self, seconds: float) -> list[Any]:
+        return []
+
+    def gaps_since(self, since_ns: int) -> list[Any]:
+        return []
+
+    def now_ns(self) -> int:
+        return time.time_ns()
+
+
+class Viewed:
+    """The live view over a store of runs that were given."""
+
+    def __init__(self, store: Reader) -> None:
+        self.store = store
+        self.hub = Hub(Looked(), ["chat"])
+
+    async def series(self, seconds: int) -> dict[str, Any]:
+        return {"step_seconds": 1, "probes": {}}
+
+    def timeline(self, hours: float) -> dict[str, Any]:
+        return timeline(self.store, [], time.time_ns(), hours)
+
+
 class Face:
     """The service as the HTTP layer sees it."""
 
@@ -68,6 +102,7 @@ class Face:
         self.entries = {"none": FaultEntry(fault=NoFault())}
         self.store = Reader()
         self.reader = self.store
+        self.view = Viewed(self.store)
         self.ready = (True, "")
         self.trouble: str | None = None
         parts = Parts(
@@ -106,7 +141,7 @@ def face(tmp_path: Path) -> Face:
 
 @pytest.fixture
 def client(face: Face) -> Iterator[TestClient]:
-    with TestClient(make_app(face)) as made:
+    with TestClient(make_app(face), base_url=HERE) as made:
         yield made
 
 
@@ -193,12 +228,12 @@ def test_a_token_is_asked_for_everywhere_but_by_the_health_checks(
 ) -> None:
     monkeypatch.setenv("SECRET_OF_TEST", "s3cret")
     with TestClient(make_app(Face(tmp_path, token_env="SECRET_OF_TEST"))) as client:  # noqa: S106 - a variable's name
-        for path in ("/", "/metrics", "/docs", "/openapi.json", "/api/v1/status", "/api/v1/runs"):
+        for path in ("/metrics", "/docs", "/openapi.json", "/api/v1/status", "/api/v1/runs"):
             assert client.get(path).status_code == 401, path
             assert client.get(path, headers={"Authorization": "Bearer wrong"}).status_code == 401
         assert client.post("/api/v1/stop", json={}).status_code == 401
-        assert client.get("/healthz").status_code == 200
-        assert client.get("/readyz").status_code == 200
+        for path in ("/healthz", "/readyz", "/", "/runs/some-run", "/static/main.js"):
+            assert client.get(path).status_code == 200, f"{path} holds no data"
         assert client.get("/api/v1/status", headers={"Authorization": "Bearer s3cret"}).status_code == 200
 
 
@@ -209,12 +244,75 @@ def test_a_token_variable_that_is_empty_is_no_token_at_all(tmp_path: Path, monke
         serve(settings)
 
 
-def test_names_on_the_page_are_data(face: Face, client: TestClient) -> None:
-    evil = "<script>alert(1)</script>"
-    face.store.saved.append(make_run(1).model_copy(update={"fault_name": evil, "reason": evil}))
-    page = client.get("/").text
-    assert evil not in page
-    assert "&lt;script&gt;" in page
+def test_the_page_has_every_address_of_it_and_no_way_out(client: TestClient) -> None:
+    pages = {client.get(path).text for path in ("/", "/runs", "/runs/x", "/faults", "/faults/worker", "/schedule")}
+    assert len(pages) == 1
+    policy = client.get("/").headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert client.get("/static/../app.py").status_code == 404
+    assert client.get("/static/%2e%2e%2fapp.py").status_code == 404
+    assert client.get("/static/none.js").status_code == 404
+    assert client.get("/static/main.js").headers["content-type"].startswith("text/javascript")
+
+
+def test_runs_in_brief(face: Face, client: TestClient) -> None:
+    face.store.saved.append(make_run(1, verdict=Verdict.RECOVERED, phase=Phase.FINISHED))
+    (found,) = client.get("/api/v1/runs", params={"brief": "true"}).json()["runs"]
+    assert (found["verdict"], found["phase"]) == ("recovered", "finished")
+    assert "transitions" not in found
+
+
+FOREIGN = {"host": "evil.example:8600"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "words"),
+    [
+        ({}, 200, ""),
+        ({"origin": HERE}, 200, ""),
+        ({"host": "localhost:8600"}, 200, ""),
+        ({"host": "[::1]:8600"}, 200, ""),
+        (FOREIGN, 403, "evil.example:8600 is not this machine"),
+        ({"host": "127.0.0.1.evil.example"}, 403, "is not this machine"),
+        ({"origin": "http://evil.example"}, 403, "a page of http://evil.example may not change anything"),
+        ({"origin": "http://127.0.0.1:9999"}, 403, "may not change anything"),
+        ({"origin": "null"}, 403, "a page of null"),
+        ({"sec-fetch-site": "cross-site"}, 403, "a page of another site"),
+        ({"sec-fetch-site": "same-site"}, 403, "a page of another site"),
+        ({"sec-fetch-site": "same-origin"}, 200, ""),
+        ({"content-type": "text/plain"}, 415, "Content-Type must be application/json"),
+        ({"content-type": "application/x-www-form-urlencoded"}, 415, "application/json"),
+    ],
+)
+def test_a_foreign_page_can_change_nothing(
+    client: TestClient, headers: dict[str, str], status: int, words: str
+) -> None:
+    sent = {"content-type": "application/json", **headers}
+    answer = client.post("/api/v1/resume", content=b"{}", headers=sent)
+    assert answer.status_code == status, answer.text
+    assert words in answer.text
+
+
+def test_a_foreign_name_reads_nothing_either(client: TestClient) -> None:
+    assert client.get("/api/v1/status", headers=FOREIGN).status_code == 403
+    assert client.get("/metrics", headers=FOREIGN).status_code == 403
+    assert client.get("/healthz", headers=FOREIGN).status_code == 200
+
+
+def test_with_a_token_any_name_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_OF_TEST", "s3cret")
+    app = make_app(Face(tmp_path, token_env="SECRET_OF_TEST"))  # noqa: S106 - a variable's name
+    with TestClient(app, base_url="http://aftershock.example") as client:
+        headers = {"authorization": "Bearer s3cret", "origin": "https://proxy.example"}
+        assert client.post("/api/v1/resume", json={}, headers=headers).status_code == 200
+
+
+def test_one_listener_too_many_is_told_so(face: Face, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.live.hub.MOST_LISTENERS", 0)
+    answer = client.get("/api/v1/live")
+    assert answer.status_code == 503
+    assert "listening already" in answer.json()["detail"]
 
 
 def test_the_openapi_document_describes_every_path(client: TestClient) -> None:

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from monitor.api.app import make_app
 from monitor.report.model import RunReport, SoakReport
 from monitor.store.store import Store
-from tests.monitor.test_api import Face
+from tests.monitor.test_api import HERE, Face
 from tests.report.build import one_run, soak
 from tests.support.records import SECOND, T0
 
@@ -22,7 +22,7 @@ def client(tmp_path: Path, store: Store) -> Iterator[TestClient]:
     face.reader = store  # type: ignore[assignment]
     one_run(store)
     soak(store, hours=3)
-    with TestClient(make_app(face)) as made:
+    with TestClient(make_app(face), base_url=HERE) as made:
         yield made
 
 

@@ -1,0 +1,1 @@
+"""What the status page is told while it looks."""
