@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
-import socket
-from collections.abc import Callable, Iterator
-
-import uvicorn
+from collections.abc import Callable
 
 from faults.base import FaultError
 from monitor.api.app import make_app
 from monitor.config.settings import Settings
+from monitor.http import CannotListenError, Http
 from monitor.service import Service
 from monitor.store.errors import StoreError
 from monitor.wiring import AlreadyRunningError, lock_data_dir
@@ -44,13 +41,23 @@ def serve(settings: Settings, *, announce: Callable[[str], None] | None = None) 
     with lock:
         try:
             return asyncio.run(_serve(settings, announce or (lambda url: log.info("listening on %s", url))))
-        except (StoreError, FaultError, OSError) as error:
+        except (StoreError, FaultError, CannotListenError, OSError) as error:
             raise CannotServeError(str(error)) from None
 
 
 async def _serve(settings: Settings, announce: Callable[[str], None]) -> int:
-    listener = _listen(settings.api.listen)
-    service = Service(settings)
+    http = Http(settings.api.listen)
+    told = asyncio.create_task(_told())
+    try:
+        if settings.leader.enabled:
+            return await _take_turns(settings, http, told, announce)
+        return await _serve_alone(settings, http, told, announce)
+    finally:
+        told.cancel()
+
+
+async def _told() -> str:
+    """Why to end, once a signal says so."""
     wanted = asyncio.Event()
     received: list[str] = []
 
@@ -61,42 +68,29 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
-    server = _Quiet(uvicorn.Config(make_app(service), log_level="warning", access_log=False, lifespan="off"))
+    await wanted.wait()
+    return f"the monitor was told to stop ({received[0]})"
+
+
+async def _serve_alone(settings: Settings, http: Http, told: asyncio.Task[str], announce: Callable[[str], None]) -> int:
+    service = Service(settings)
+    app = make_app(service)
     await service.start()
-    http = asyncio.create_task(server.serve(sockets=[listener]))
-    host, port = listener.getsockname()[:2]
-    announce(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-    ended = asyncio.create_task(wanted.wait())
-    await asyncio.wait({http, ended}, return_when=asyncio.FIRST_COMPLETED)
-    reason = f"the monitor was told to stop ({received[0]})" if received else "the HTTP server ended"
+    ended = http.start(app)
+    announce(http.url)
+    await asyncio.wait({ended, told}, return_when=asyncio.FIRST_COMPLETED)
+    reason = told.result() if told.done() else "the HTTP server ended"
     log.info("%s; reverting and flushing", reason)
     try:
-        async with asyncio.timeout(STOP_SECONDS):
-            await service.stop(reason)
+        whole = await service.stopped(reason, STOP_SECONDS)
     finally:
-        server.should_exit = True
-        server.force_exit = True
-        await asyncio.gather(http, return_exceptions=True)
-        ended.cancel()
-    return 0 if received else 1
+        await http.stop()
+    return 0 if whole and told.done() else 1
 
 
-class _Quiet(uvicorn.Server):
-    """uvicorn without its own signal handlers: a fault has to be reverted before the process may end."""
+async def _take_turns(settings: Settings, http: Http, told: asyncio.Task[str], announce: Callable[[str], None]) -> int:
+    from monitor.leader.replica import Replica  # noqa: PLC0415 - few run more than one
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _listen(address: str) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host.strip("[]"), int(port)))
-    except OSError as error:
-        listener.close()
-        raise CannotServeError(f"api.listen: cannot listen on {address}: {error.strerror}") from None
-    return listener
+    replica = Replica(settings, http, STOP_SECONDS)
+    announce(http.url)
+    return await replica.live(told)

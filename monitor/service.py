@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from apscheduler.schedulers.base import SchedulerNotRunningError
@@ -19,6 +20,8 @@ from monitor.export.telemetry import RunTracer
 from monitor.figures import ServiceFigures
 from monitor.incidents import IncidentWatch
 from monitor.ingest import Ingest
+from monitor.leader.handover import Handover
+from monitor.leader.lead import Lead
 from monitor.live.view import View
 from monitor.measure.server import ServerWitness
 from monitor.model import Phase, Run
@@ -47,11 +50,14 @@ GAP_MEMORY_NS = 3_600 * 10**9
 class Service:
     """Everything of one deployment. `start`, then `stop`; both on the same event loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, lead: Lead | None = None) -> None:
+        """`lead` is what a replica leads by; without it this is the only service of its store."""
         self.settings = settings
+        self.lead = lead
+        self._may_act = lead.may_act if lead is not None else lambda: None
         self.clock = SystemClock()
         self.entries = catalogue(settings.faults)
-        self.store = Store(store_url(settings))
+        self.store = lead.store if lead is not None else Store(store_url(settings))
         self.metrics = Metrics(
             deployment=settings.deployment.name,
             probes=[p.name for p in settings.probes],
@@ -66,13 +72,14 @@ class Service:
         self.tracer = RunTracer()
         self.notifier = Notifier(settings.notify, self.metrics.notified)
         self.ingest = Ingest(self.store, self.metrics, self.clock)
-        self.target: Target | None = make_target(settings)
+        self.target: Target | None = make_target(settings, self._may_act)
         self.server = self._make_server()
         self.receiver = Receiver(settings.traces, self.metrics) if settings.traces else None
         self.sources: dict[str, dict[str, Any]] = {}
         self.watch = IncidentWatch()
         self.figures = ServiceFigures()
         self._gaps: list[Gap] = []
+        self._handover = Handover()
         self._stepped_at: float | None = None
         self._tasks: list[asyncio.Task[None]] = []
         probe_dir = settings.data_dir.absolute() / "probes"
@@ -98,7 +105,8 @@ class Service:
 
         Raises StoreError when results cannot be kept or another service keeps its own there, OSError when the receiver cannot listen.
         """
-        await asyncio.to_thread(self.store.hold)
+        if self.lead is None:
+            await asyncio.to_thread(self.store.hold)
         await self.ingest.start()
         self.notifier.start()
         self.watch = IncidentWatch(await asyncio.to_thread(self.store.open_incident))
@@ -108,6 +116,8 @@ class Service:
         left = await self.engine.start()
         for run in left:
             log.warning("run %s of an earlier process: %s", run.id, run.reason)
+        if self.lead is not None:
+            await self._take_over_gaps()
         if self.receiver is not None:
             await self.receiver.start()
             log.info("OTLP is received at %s", self.receiver.addresses)
@@ -143,6 +153,36 @@ class Service:
         await self.notifier.stop()
         self.tracer.shutdown()
         self.store.close()
+
+    async def stopped(self, reason: str, seconds: float) -> bool:
+        """`stop`, and whether it was done in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.stop(reason)
+        except TimeoutError:
+            log.error("not stopped within %g s; what is still broken is put back by whoever starts next", seconds)  # noqa: TRY400 - the text says it all
+            return False
+        return True
+
+    async def abandon(self) -> None:
+        """Stop at once and put nothing back: another replica leads, and does so. Bounded."""
+        with suppress(SchedulerNotRunningError):
+            self.scheduler.stop()
+        await self.engine.abandon()
+        self.view.hub.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(p.stop() for p in self.probes), return_exceptions=True)
+        await self.ingest.close()
+        self.store.close()
+
+    async def _take_over_gaps(self) -> None:
+        names = [p.spec.name for p in self.probes]
+        last = await asyncio.to_thread(self.store.last_starts, names)
+        self._handover = Handover.after(last, await asyncio.to_thread(self.store.open_gaps), names)
+        for gap in self._handover.gaps:
+            self._take(gap)
 
     # --- face of the HTTP layer -------------------------------------------------------------
 
@@ -216,15 +256,24 @@ class Service:
             probe_views=self.probe_views,
             store_trouble=self._store_trouble,
             on_refused=self._run_refused,
+            may_act=self._may_act,
             seconds_since_clock_step=lambda: None if self._stepped_at is None else time.monotonic() - self._stepped_at,
         )
 
     def _take(self, event: ProbeEvent) -> None:
         if isinstance(event, Gap):
             self._remember_gap(event)
-        elif isinstance(event, Record) and self.receiver is not None:
-            self.receiver.know(event.request_id)
+        elif isinstance(event, Record):
+            self._saw_request(event)
         self.ingest.take(event)
+
+    def _saw_request(self, record: Record) -> None:
+        if self.receiver is not None:
+            self.receiver.know(record.request_id)
+        if self._handover.gaps:
+            begun = [one.start_ns for one in self.in_flight() if one.probe == record.probe]
+            for gap in self._handover.started(record.probe, min([record.start_ns, *begun])):
+                self._take(gap)
 
     def _remember_gap(self, gap: Gap) -> None:
         same = (gap.probe, gap.start_ns)

@@ -21,6 +21,7 @@ def status_of(service: Service) -> dict[str, Any]:
     return {
         "version": version("aftershock"),
         "deployment": service.settings.deployment.name,
+        "leader": service.lead.identity if service.lead is not None else None,
         "stopped": engine.stopped.model_dump() if engine.stopped else None,
         "active_run": active.model_dump(mode="json") if active else None,
         "probes": [probe_status(service, p) for p in service.probes],

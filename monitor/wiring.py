@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
@@ -28,18 +29,21 @@ def store_url(settings: Settings) -> str:
     return f"sqlite:///{(settings.data_dir / 'aftershock.db').absolute()}"
 
 
-def make_target(settings: Settings) -> Target | None:
-    """The configured target, or None. Raises FaultError when its supervisor cannot be found."""
+def make_target(settings: Settings, may_write: Callable[[], str | None] = lambda: None) -> Target | None:
+    """The configured target, or None. Raises FaultError when its supervisor cannot be found.
+
+    `may_write` says, right before anything in a cluster is changed, why that must not be.
+    """
     spec = settings.deployment.target
     if spec is None:
         return None
     if isinstance(spec, KubernetesTargetSpec):
-        return _kubernetes(settings.deployment.name, spec)
+        return _kubernetes(settings.deployment.name, spec, may_write)
     attach = [(a.component, a.pattern) for a in spec.attach]
     return LocalTarget(settings.deployment.name, supervisor_dir=spec.supervisor_dir, attach=attach)
 
 
-def _kubernetes(name: str, spec: KubernetesTargetSpec) -> Target:
+def _kubernetes(name: str, spec: KubernetesTargetSpec, may_write: Callable[[], str | None]) -> Target:
     key, _, value = (spec.opt_in or "").partition("=")
     selection = Selection(
         namespace=spec.namespace,
@@ -49,7 +53,7 @@ def _kubernetes(name: str, spec: KubernetesTargetSpec) -> Target:
         ),
         opt_in=(key, value) if key else None,
     )
-    api = Api(kubeconfig=spec.kubeconfig, context=spec.context, ask_seconds=spec.timeout_seconds)
+    api = Api(kubeconfig=spec.kubeconfig, context=spec.context, ask_seconds=spec.timeout_seconds, may_write=may_write)
     return KubernetesTarget(name, selection, api)
 
 

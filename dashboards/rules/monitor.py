@@ -25,6 +25,15 @@ def _absent(facts: Facts) -> list[Alert]:
             hold="5m",
         ),
         Alert(
+            name="AftershockNoLeader",
+            severity="page",
+            expr=f"sum({by.own('leader')}) == 0",
+            summary=f"{facts.deployment}: all replicas of aftershock stand by",
+            description="None has led for two minutes: nothing is probed, no schedule runs, and what the last leader "
+            "broke is not put back.",
+            hold="2m",
+        ),
+        Alert(
             name="AftershockObjectiveAbsent",
             severity="ticket",
             expr=" or ".join(_each_objective(by)),

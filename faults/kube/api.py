@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
@@ -38,18 +38,37 @@ Body = Json | Sequence[Json] | None
 Query = Mapping[str, str | int]
 
 
+class NotSent(ClusterError):
+    """A write that we may not make at this moment; nothing left this process."""
+
+
 class Api:
     """One connection to a cluster. Opened when first used, so that a configuration can be read without a cluster."""
 
     def __init__(
-        self, *, kubeconfig: Path | None = None, context: str | None = None, ask_seconds: float = ASK_SECONDS
+        self,
+        *,
+        kubeconfig: Path | None = None,
+        context: str | None = None,
+        ask_seconds: float = ASK_SECONDS,
+        may_write: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """Without `kubeconfig`: KUBECONFIG, else the pod's own service account, else the user's default file."""
+        """Without `kubeconfig`: KUBECONFIG, else the pod's own service account, else the user's default file.
+
+        `may_write` is asked, in any thread, right before anything is changed; what it answers is why that must not be.
+        """
         self._kubeconfig = kubeconfig
         self._context = context
         self._configuration: client.Configuration | None = None
         self._pool: urllib3.PoolManager | None = None
         self.ask_seconds = ask_seconds
+        self._may_write = may_write
+
+    def must_write(self, request: Request) -> None:
+        """Raises `NotSent` when nothing may be changed now."""
+        reason = self._may_write()
+        if reason is not None:
+            raise NotSent(f"{request}: not sent: {reason}")
 
     # --- for code on the event loop ---------------------------------------------------------------
 
@@ -75,21 +94,30 @@ class Api:
         content: str = "application/json",
     ) -> Json:
         """Ask once: whether a write that got no answer was done is for the caller to find out. Raises `ClusterError`."""
-
-        def blocking() -> Json:
-            answer = self.open(request, method, path, query=query, body=body, content=content)
-            try:
-                return cast("Json", json.loads(answer.data or b"{}"))
-            except (HTTPError, OSError) as error:
-                raise unanswered(error, request, self.ask_seconds) from None
-            except ValueError:
-                raise ClusterError(
-                    f"{request}: the answer is not JSON; is this an API server?", answer.status
-                ) from None
-
-        return await asyncio.to_thread(blocking)
+        return await asyncio.to_thread(
+            self.ask_blocking, request, method, path, query=query, body=body, content=content
+        )
 
     # --- for code in threads ----------------------------------------------------------------------
+
+    def ask_blocking(
+        self,
+        request: Request,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: Body = None,
+        content: str = "application/json",
+    ) -> Json:
+        """The same, and blocks."""
+        answer = self.open(request, method, path, query=query, body=body, content=content)
+        try:
+            return cast("Json", json.loads(answer.data or b"{}"))
+        except (HTTPError, OSError) as error:
+            raise unanswered(error, request, self.ask_seconds) from None
+        except ValueError:
+            raise ClusterError(f"{request}: the answer is not JSON; is this an API server?", answer.status) from None
 
     def open(
         self,
@@ -109,6 +137,8 @@ class Api:
         if body is not None:
             headers["Content-Type"] = content
         limit = urllib3.Timeout(connect=self.ask_seconds, read=read_seconds or self.ask_seconds)
+        if method != "GET":
+            self.must_write(request)
         try:
             answer = pool.request(
                 method,

@@ -22,7 +22,7 @@ import websocket
 from faults.base import FaultError, NotInjected, Pod
 from faults.kube.api import Api
 from faults.kube.channel import open_channel
-from faults.kube.errors import Request
+from faults.kube.errors import ClusterError, Request
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class Containers:
             await session.until(lambda one: bool(one.lines), self._api.ask_seconds)
             if session.lines:
                 self._python[pod.container_id] = python
-                session.go()
+                self._let_go(session, pod)
                 await session.until(lambda one: len(one.lines) > 1, self._api.ask_seconds)
                 return session
             if session.ended is None:
@@ -121,12 +121,22 @@ class Containers:
             "can act on its processes from inside; pod_delete needs none"
         )
 
+    def _let_go(self, session: Session, pod: Pod) -> None:
+        """What was let begin before may be forbidden by now."""
+        try:
+            self._api.must_write(Request("create", "pods/exec", pod.namespace, pod.name))
+        except ClusterError:
+            session.cut()
+            raise
+        session.go()
+
     def _open(self, pod: Pod, python: str, words: Sequence[str], on_line: Callable[[Line], None]) -> Session:
         program = PROGRAM.read_bytes()
         # Sent over standard input: as an argument it would be part of the address, and so of every log.
         loader = "import sys; exec(compile(sys.stdin.buffer.read(int(sys.argv[1])), 'inside', 'exec'))"
         command = [python, "-I", "-S", "-c", loader, str(len(program)), *words]
         request = Request("create", "pods/exec", pod.namespace, pod.name)
+        self._api.must_write(request)
         socket = self._connect(request, pod, command)
         session = Session(on_line=on_line, go=lambda: _send(socket, b"\n"), cut=lambda: _cut(socket))
         _send(socket, program)

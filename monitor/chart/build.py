@@ -24,6 +24,18 @@ DEPLOYMENT = "the-deployment"
 """Stands for the deployment's name in the rules; the template puts the real one there."""
 _MADE = "# Made from the code by `make docs`; changes here are lost.\n"
 
+_SHARED_STORE = {
+    "if": {"properties": {"replicas": {"minimum": 2}}},
+    "then": {
+        "properties": {
+            "storage": {
+                "properties": {"postgres": {"properties": {"existingSecret": {"minLength": 1}}}},
+            }
+        }
+    },
+}
+"""Replicas share their store, which only a server lets them."""
+
 
 def schema() -> dict[str, Any]:
     """values.schema.json. Unknown keys are refused everywhere, below `config` as the service itself would."""
@@ -42,6 +54,7 @@ def schema() -> dict[str, Any]:
         shared.pop(name)
     shared["KubernetesTargetSpec"]["properties"]["namespace"]["not"] = {"enum": sorted(FORBIDDEN_NAMESPACES)}
     whole["properties"]["config"] = config
+    whole["allOf"] = [_SHARED_STORE]
     # What helm puts there by itself.
     whole["properties"]["global"] = {"type": "object"}
     whole["$defs"] = {name: _as_written(name, one) for name, one in shared.items()}

@@ -159,6 +159,12 @@ class Values(Group):
     target_namespace: str = Field(default="", description="Its namespace; by default the release's.")
     name_override: str = Field(default="", description="Instead of the chart's name in object names.")
     fullname_override: str = Field(default="", description="Instead of release and chart name in object names.")
+    replicas: int = Field(
+        default=1,
+        ge=1,
+        le=5,
+        description="One leads, the others stand by and take over; more than one needs storage.postgres.existingSecret.",
+    )
     image: ImageValues = Field(default=ImageValues(), description="The container image.")
     service_account: ServiceAccountValues = Field(default=ServiceAccountValues(), description="The identity.")
     rbac: RbacValues = Field(default=RbacValues(), description="Rights in the target namespace.")

@@ -12,6 +12,7 @@ from faults.entry import FaultEntry
 from faults.pods.selection import PodFault
 from faults.targets.state import INSTANCES_FILE, StateReader
 from monitor.config.problem import Finding, near, path_text, shown
+from monitor.config.sense_leader import leader_findings
 from monitor.config.sense_listen import listen_findings
 from monitor.config.sense_prometheus import prometheus_findings
 from monitor.config.sense_timing import timing_findings
@@ -255,6 +256,10 @@ def _store(scene: Scene) -> Iterator[Finding]:
             yield Finding(("store", "url"), str(error).removeprefix("store.url: "))
 
 
+def _leader(scene: Scene) -> Iterator[Finding]:
+    yield from leader_findings(scene.settings, scene.env)
+
+
 def _variable(scene: Scene, name: str, at: Location) -> Iterator[Finding]:
     if not scene.env.get(name):
         yield Finding(at, f"the environment variable {name} is not set", "set it before the service starts")
@@ -282,4 +287,5 @@ CHECKS: tuple[Callable[[Scene], Iterator[Finding]], ...] = (
     _listen,
     _notify,
     _store,
+    _leader,
 )

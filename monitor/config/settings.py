@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from faults.catalogue import builtin
 from faults.entry import ConfiguredEntry
+from monitor.config.leader import LeaderSpec
 from monitor.config.notify import NotifySpec
 from monitor.config.section import Section
 from monitor.config.targets import TargetSpec
@@ -262,6 +263,7 @@ class Settings(BaseSettings):
     slo: SloSpec = Field(default=SloSpec(), description="What users are promised over weeks.")
     store: StoreSpec = Field(default=StoreSpec(), description="Where results are kept.")
     api: ApiSpec = Field(default=ApiSpec(), description="The service's own address.")
+    leader: LeaderSpec = Field(default=LeaderSpec(), description="Several replicas of which one leads.")
 
     @field_validator("faults")
     @classmethod

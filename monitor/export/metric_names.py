@@ -129,7 +129,9 @@ COMPARISONS = _counter(
     "status",
 )
 STOPPED = _gauge("stopped", "1 while the emergency stop holds.")
-LEADER = _gauge("leader", "1 if this process runs the schedules.")
+LEADER = _gauge(
+    "leader", "1 if this process probes and runs the schedules, 0 while it stands by for the one that does."
+)
 STORE_ERRORS = _counter("store_errors_total", "Reads and writes that the store refused.")
 STORE_DROPPED = _counter("store_dropped_records_total", "Records given up because the store refused for too long.")
 STORE_PENDING = _gauge("store_pending_records", "Records that were counted and are not stored yet.")

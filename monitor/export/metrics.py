@@ -226,6 +226,10 @@ class Metrics:
     def set_stopped(self, stopped: bool) -> None:
         self._set(names.STOPPED, int(stopped))
 
+    def set_leader(self, leads: bool) -> None:
+        """Whether this process probes and injects; true unless said."""
+        self._set(names.LEADER, int(leads))
+
     def source_up(self, source: str, up: bool) -> None:
         """Whether a source of measurement answers."""
         self._set(names.SOURCE_UP, int(up), source=source)

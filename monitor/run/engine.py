@@ -113,6 +113,8 @@ class Engine:
     store_trouble: Callable[[], str | None]
     on_refused: Callable[[Run, Refusal], None] = lambda _run, _refusal: None
     seconds_since_clock_step: Callable[[], float | None] = lambda: None
+    may_act: Callable[[], str | None] = lambda: None
+    """Why nothing may be touched now, where several replicas take turns."""
     stopped: Stopped | None = None
     active: Active | None = None
     _last_end_ns: int | None = None
@@ -141,6 +143,15 @@ class Engine:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
+
+    async def abandon(self) -> None:
+        """Drop everything as it is: another process reverts. No further word is stored, no request is taken."""
+        self._shutting_down = True
+        task = self.active.task if self.active is not None else None
+        tasks = [one for one in (self._keeper, task) if one is not None]
+        for one in tasks:
+            one.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # --- requests ---------------------------------------------------------------------------
 
@@ -205,6 +216,7 @@ class Engine:
             has_target=self.parts.target is not None,
             store_trouble=self.store_trouble(),
             probes=self.probe_views(),
+            lease_trouble=self.may_act(),
         )
 
     # --- switches ---------------------------------------------------------------------------

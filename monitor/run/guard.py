@@ -27,6 +27,7 @@ class Rule(StrEnum):
     OPEN_RECEIPT = "open_receipt"
     SHUTDOWN = "shutdown"
     MISSED = "missed"
+    LEASE = "lease"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +63,25 @@ class Situation:
     has_target: bool
     store_trouble: str | None
     probes: Sequence[ProbeView]
+    lease_trouble: str | None = None
+    """Why this replica may touch nothing at this moment."""
 
 
 def refusal(fault: Fault, situation: Situation, spec: GuardSpec, baseline_seconds: float) -> Refusal | None:
     """The first rule that refuses, hardest first; None when the run may begin."""
     return (
-        _switches(situation)
+        _lease(situation)
+        or _switches(situation)
         or _kind(fault, situation, spec)
         or _timing(situation, spec, baseline_seconds)
         or _steady(situation.probes, spec)
     )
+
+
+def _lease(now: Situation) -> Refusal | None:
+    if now.lease_trouble is None:
+        return None
+    return Refusal(Rule.LEASE, f"nothing may be touched now: {now.lease_trouble}")
 
 
 def _switches(now: Situation) -> Refusal | None:

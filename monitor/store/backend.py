@@ -29,8 +29,8 @@ class Backend(Protocol):
         """A transaction of the one writer; a server may take `seconds` for all of it."""
         ...
 
-    def hold(self, where: str) -> None:
-        """Be the one service of the store until `close`. Raises StoreError when another is."""
+    def hold(self, where: str, *, shared: bool) -> None:
+        """Be the one service of the store until `close`, or one of its replicas. Raises StoreError when another is."""
         ...
 
     def size_bytes(self) -> int:
@@ -65,7 +65,7 @@ class Sqlite:
     def write(self, *, durable: bool, seconds: float) -> AbstractContextManager[Connection]:
         return self._engine.execution_options(aftershock_sync="FULL" if durable else "NORMAL").begin()
 
-    def hold(self, where: str) -> None:
+    def hold(self, where: str, *, shared: bool) -> None:
         """Nothing to do: the lock of data_dir says who the service is."""
 
     def size_bytes(self) -> int:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import URL
 
-from monitor.store import address
+from monitor.store import address, fence
 from monitor.store.backend import BUSY_SECONDS, Backend, Sqlite
-from monitor.store.errors import StoreError, StoreLocked, translated
+from monitor.store.errors import Fenced, StoreError, StoreLocked, translated
 
 HEAD = "0001"
 """Newest migration. Known here so that a start with a current schema need not import Alembic (10 MB)."""
@@ -29,6 +29,7 @@ class Database:
         self.url = address.parse(url)
         self.where = address.where(self.url)
         self._writing = threading.Lock()
+        self._term: int | None = None
         with translated(self.where):
             self._backend = _backend(self.url)
         try:
@@ -45,10 +46,20 @@ class Database:
     def is_sqlite(self) -> bool:
         return isinstance(self._backend, Sqlite)
 
-    def hold(self) -> None:
-        """Be the one service of this store until `close`. Raises StoreError when another is."""
+    def hold(self, *, shared: bool = False) -> None:
+        """Be the one service of this store until `close`, or one of its replicas. Raises StoreError when another is."""
         with translated(self.where):
-            self._backend.hold(self.where)
+            self._backend.hold(self.where, shared=shared)
+
+    def take_term(self, holder: str, may_lead: Callable[[], str | None]) -> int:
+        """Shut out whoever led before; from now on nothing is written here after somebody else has done the same."""
+        with self._transaction(durable=True, seconds=BUSY_SECONDS) as connection:
+            # Asked behind the last wait: who stood still before it must not shut out who leads by now.
+            if (reason := may_lead()) is not None:
+                raise Fenced(f"no term is taken: {reason}")
+            term = fence.take(connection, holder)
+        self._term = term
+        return term
 
     def size_bytes(self) -> int:
         """Bytes on disk."""
@@ -77,6 +88,9 @@ class Database:
             raise StoreLocked(f"{self.where} is busy: another write of this service takes too long")
         try:
             with translated(self.where), self._backend.write(durable=durable, seconds=seconds) as connection:
+                # There is one writer at a time, so what is true now stays true until the commit.
+                if self._term is not None:
+                    fence.check(connection, self._term)
                 yield connection
         finally:
             self._writing.release()

@@ -26,6 +26,10 @@ class StoreCorrupt(StoreError):
     """The store's content cannot be understood."""
 
 
+class Fenced(StoreError):
+    """Another replica leads since, and what this one knows may be stale."""
+
+
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 _FULL_PHRASES = ("disk full", "no space left", "disk is full", "file too large")
 _LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")

@@ -99,6 +99,8 @@ class Postgres:
             max_overflow=MOST_CONNECTIONS - CONNECTIONS,
             pool_timeout=BUSY_SECONDS,
             pool_pre_ping=True,
+            # Whatever the server's default: what was committed before the writer's lock was ours must be seen behind it.
+            isolation_level="READ COMMITTED",
         )
         event.listen(self._engine, "do_connect", _connect)
         self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ")
@@ -120,8 +122,8 @@ class Postgres:
                 _become_the_writer(connection, seconds)
                 yield connection
 
-    def hold(self, where: str) -> None:
-        hold = _Hold(self._engine, where)
+    def hold(self, where: str, *, shared: bool) -> None:
+        hold = _Hold(self._engine, where, "pg_try_advisory_lock_shared" if shared else "pg_try_advisory_lock")
         with patience(BUSY_SECONDS):
             hold.begin()
         self._hold = hold
@@ -181,9 +183,10 @@ class _Hold:
     finds that another service was quicker.
     """
 
-    def __init__(self, made: Engine, where: str) -> None:
+    def __init__(self, made: Engine, where: str, take: str) -> None:
         self._engine = made.execution_options(isolation_level="AUTOCOMMIT")
         self._where = where
+        self._take = take
         self._connection: Connection | None = None
 
     def begin(self) -> None:
@@ -206,7 +209,7 @@ class _Hold:
             else:
                 return
         connection = self._connection = self._engine.connect()
-        query = text(f"select pg_try_advisory_lock({KEY}, {_OWN})")
+        query = text(f"select {self._take}({KEY}, {_OWN})")
         try:
             taken = connection.execute(query, {"what": "service"}).scalar_one()
         except BaseException:

@@ -97,6 +97,24 @@ def select_segments(connection: Connection, since_ns: int) -> list[SegmentClosed
     return [SegmentClosed(**row) for row in connection.execute(query).mappings()]
 
 
+def last_starts(connection: Connection, probes: Sequence[str]) -> dict[str, int]:
+    """When the newest request of each probe was started; a probe without one is left out."""
+    found = {}
+    for code, name in probe_names(connection).items():
+        # From the end of the primary key: the newest is among the last rows.
+        query = select(records.c.start_ns).where(records.c.probe == code).order_by(records.c.start_ns.desc()).limit(1)
+        at = connection.execute(query).scalar() if name in probes else None
+        if at is not None:
+            found[name] = int(at)
+    return found
+
+
+def open_gaps(connection: Connection) -> list[Gap]:
+    """Gaps that nobody has closed."""
+    rows = connection.execute(select(gaps).where(gaps.c.end_ns.is_(None)).order_by(gaps.c.start_ns, gaps.c.probe))
+    return [Gap(r.probe, r.start_ns, None, r.reason) for r in rows]
+
+
 def probe_names(connection: Connection) -> dict[int, str]:
     """Names by their codes."""
     return {row.code: row.name for row in connection.execute(select(probes.c.code, probes.c.name))}

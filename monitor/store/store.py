@@ -12,7 +12,7 @@ from monitor.measure.columns import Columns
 from monitor.model import Incident, Run
 from monitor.store import history, records, retention, runs
 from monitor.store.database import Database
-from monitor.store.errors import StoreError
+from monitor.store.errors import Fenced, StoreError
 from monitor.store.history import Count, Minute
 from probes.record import Gap, Record, SegmentClosed
 
@@ -27,18 +27,29 @@ class Store:
         self._database = Database(url)
         self.on_error: Callable[[StoreError], None] = lambda _error: None
         """Told of every error before it is raised; called in the thread that met it."""
+        self.on_fenced: Callable[[Fenced], None] = lambda _error: None
+        """Told when another replica leads; as `on_error`."""
 
     def close(self) -> None:
         """Give back all connections. Nothing is pending: every write was committed when it returned."""
         self._database.close()
 
-    def hold(self) -> None:
-        """Be the one service of this store until `close`. Raises StoreError when another is.
+    def hold(self, *, shared: bool = False) -> None:
+        """Be the one service of this store until `close`, or with `shared` one of its replicas.
 
-        Two services on one store could inject at once, and the second would revert the first one's fault as left behind.
+        Raises StoreError when another service is there. Two on one store could inject at once, and the second would
+        revert the first one's fault as left behind.
         """
         with self._watched():
-            self._database.hold()
+            self._database.hold(shared=shared)
+
+    def take_term(self, holder: str, may_lead: Callable[[], str | None] = lambda: None) -> int:
+        """Begin to lead: every write of an earlier leader, and once there is a newer one every write of ours, is `Fenced`.
+
+        `may_lead` is asked at the last moment; what it answers is why not, and raised as `Fenced`.
+        """
+        with self._watched():
+            return self._database.take_term(holder, may_lead)
 
     # --- runs -------------------------------------------------------------------------------
 
@@ -102,6 +113,16 @@ class Store:
         """Gaps that touch [start_ns, end_ns), open ones included."""
         with self._read() as connection:
             return records.select_gaps(connection, start_ns, end_ns)
+
+    def open_gaps(self) -> list[Gap]:
+        """Gaps that nobody has closed."""
+        with self._read() as connection:
+            return records.open_gaps(connection)
+
+    def last_starts(self, probes: Sequence[str]) -> dict[str, int]:
+        """When the newest request of each probe was started; a probe without one is left out."""
+        with self._read() as connection:
+            return records.last_starts(connection, probes)
 
     def segments(self, since_ns: int) -> list[SegmentClosed]:
         """Segments that ended at or after the instant."""
@@ -191,6 +212,8 @@ class Store:
         try:
             yield
         except StoreError as error:
+            if isinstance(error, Fenced):
+                self.on_fenced(error)
             self.on_error(error)
             raise
 

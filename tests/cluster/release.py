@@ -41,6 +41,12 @@ class Release:
     def __init__(self, cluster: Cluster, helm: Helm, kubectl: Path, namespace: str) -> None:
         self.cluster, self.helm, self.kubectl, self.namespace = cluster, helm, kubectl, namespace
         self.endpoint = ""
+        self.values: dict[str, Any] = {}
+        """Further values."""
+
+    def target(self) -> str:
+        """What a port-forward goes to."""
+        return f"svc/{RELEASE}"
 
     def run(self, *words: str, timeout: float = 400) -> str:
         """helm, in our namespace."""
@@ -53,7 +59,7 @@ class Release:
         self.endpoint = endpoint
         repository, _, tag = image.rpartition(":")
         values = self.helm.home / f"{self.namespace}.json"
-        given = {"image": {"repository": repository, "tag": tag}, "config": config}
+        given = {"image": {"repository": repository, "tag": tag}, "config": config, **self.values}
         values.write_text(json.dumps(given), encoding="utf-8")
         must = ("--set", f"endpoint={endpoint}", "--set", f"deployment={deployment}")
         self.run("upgrade", "--install", RELEASE, str(CHART), *must, "-f", str(values), "--wait", "--timeout", "180s")
@@ -70,7 +76,7 @@ class Release:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         words = [str(self.kubectl), "--kubeconfig", str(self.cluster.kubeconfig), "-n", self.namespace]
-        words += ["port-forward", f"svc/{RELEASE}", f"{port}:8600"]
+        words += ["port-forward", self.target(), f"{port}:8600"]
         forward = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             headers = {"Authorization": f"Bearer {self.token()}"}

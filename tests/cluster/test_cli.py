@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.cluster.accounts import account
 from tests.cluster.manifests import Graph
 from tests.cluster.release import RELEASE, gone, volume
 from tests.cluster.rig.images import AFTERSHOCK
 from tests.cluster.rig.places import REPOSITORY
-from tests.cluster.test_rights import account
 from tests.cluster.world import ASK, Cluster
 
 NEEDED = ("list services", "get endpoints", "get pods", "get pods/portforward", "create pods/portforward")

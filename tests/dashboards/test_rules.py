@@ -67,6 +67,7 @@ def world() -> dict[str, Values]:
         series("schedule_skipped_total", 'schedule="daily",reason="busy"'): flat(0),
         series("reverts_stuck"): flat(0),
         series("stopped"): flat(0),
+        series("leader"): flat(1),
         series("incident_active"): flat(0),
         series("source_up", 'source="prometheus"'): flat(1),
         series("store_errors_total"): flat(0),
@@ -318,6 +319,20 @@ def test_witnesses_disagree(expect: Expect) -> None:
 def test_absent(expect: Expect) -> None:
     own = series("build_info", 'deployment="demo",version="1"')
     expect("AftershockAbsent", {}, Fires(9, 0), Fires(13, 0), Fires(21, 1), until={own: 10})
+
+
+def test_no_leader(expect: Expect) -> None:
+    other = series("leader").replace("a:8600", "b:8600")
+    lost: Values = [(0, 1), (9, 1), (10, 0), (10_000, 0)]
+    standing_by: dict[str, Values] = {
+        series("build_info", 'deployment="demo",version="1"').replace("a:8600", "c:8600"): flat(1),
+        series("leader").replace("a:8600", "c:8600"): flat(0),
+    }
+    expect("AftershockNoLeader", {}, Fires(21, 0))
+    expect("AftershockNoLeader", standing_by, Fires(21, 0))
+    expect("AftershockNoLeader", standing_by | {series("leader"): lost}, Fires(9, 0), Fires(11, 0), Fires(13, 1))
+    # Whoever leads the other deployment is no help.
+    expect("AftershockNoLeader", {series("leader"): lost, other: flat(1)}, Fires(13, 1))
 
 
 def test_objective_absent(expect: Expect) -> None:

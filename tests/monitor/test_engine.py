@@ -171,6 +171,45 @@ def test_a_stop_in_any_stage_reverts_and_aborts(tmp_path: Path, stage: str) -> N
     go(work)
 
 
+@pytest.mark.parametrize("stage", ["inject", "verify", "observe"])
+def test_what_is_abandoned_is_left_as_it_is_for_another_process(tmp_path: Path, stage: str) -> None:
+    rig = Rig(tmp_path, duration_seconds=30.0, hang_at=stage)
+
+    async def work() -> None:
+        run = await rig.submit()
+        await rig.until(stage)
+        saved = len(rig.store.saved)
+        await rig.engine.abandon()
+        assert FakeFault.diary[-1] == stage
+        assert len(rig.store.saved) == saved
+        with pytest.raises(RunRefused, match="shutting down"):
+            await rig.submit()
+        other = Rig(tmp_path, rig.store)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("monitor.run.recovery.fault_of", lambda _receipt: FakeFault())
+            await other.engine.start()
+        assert FakeFault.diary == ["revert"]
+        ended = rig.store.run(run.id)
+        assert ended is not None
+        assert (ended.verdict, ended.receipt_open) == (Verdict.ABORTED, False)
+        await other.engine.shutdown("end of test")
+
+    go(work)
+
+
+def test_nothing_begins_while_it_is_not_certain_who_leads(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.engine.may_act = lambda: "the lease could not be renewed in time"
+
+    async def work() -> None:
+        with pytest.raises(RunRefused, match="nothing may be touched now: the lease could not be renewed") as refused:
+            await rig.submit()
+        assert refused.value.refusal.rule is Rule.LEASE
+        assert FakeFault.diary == []
+
+    go(work)
+
+
 def test_the_stop_is_kept_over_a_restart_until_resume(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
 

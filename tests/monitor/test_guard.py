@@ -43,6 +43,7 @@ def test_a_fine_situation_passes() -> None:
         ({"active_run": "r1"}, Rule.BUSY),
         ({"stuck_run": "r1"}, Rule.OPEN_RECEIPT),
         ({"store_trouble": "disk full"}, Rule.STORE),
+        ({"lease_trouble": "the lease could not be renewed in time", "store_trouble": "disk full"}, Rule.LEASE),
         ({"seconds_since_last_run": 29.0}, Rule.COOLDOWN),
         ({"seconds_since_clock_step": 3.0}, Rule.CLOCK),
         ({"probes": [ProbeView("chat", up=False, reason="aiperf died", requests=100, bad=0)]}, Rule.PROBE),

@@ -129,6 +129,12 @@ class Server:
             return True
         return False
 
+    def allow(self, network: str) -> None:
+        """Let others in who know the password."""
+        with (self.data / "pg_hba.conf").open("a", encoding="utf-8") as rules:
+            rules.write(f"host all all {network} scram-sha-256\n")
+        self.ask("select pg_reload_conf()")
+
     def log(self) -> str:
         """What it wrote so far."""
         return (self._folder / "log").read_text(encoding="utf-8", errors="replace")

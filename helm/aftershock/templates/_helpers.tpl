@@ -41,6 +41,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- .Values.token.existingSecret | default (printf "%s-token" (include "aftershock.fullname" .)) -}}
 {{- end }}
 
+{{/* "yes" where there is more than one replica. */}}
+{{- define "aftershock.replicated" -}}
+{{- if gt (int .Values.replicas) 1 -}}
+yes
+{{- end -}}
+{{- end }}
+
 {{/* "yes" where results are kept on a volume. */}}
 {{- define "aftershock.volume" -}}
 {{- if and .Values.storage.enabled (not .Values.storage.postgres.existingSecret) -}}
@@ -156,6 +163,13 @@ yes
 {{- end -}}
 {{- if and .Values.storage.postgres.existingSecret .Values.storage.existingClaim -}}
 {{- fail "storage.existingClaim: storage.postgres.existingSecret names a store already; give one of them" -}}
+{{- end -}}
+{{- if include "aftershock.replicated" . -}}
+{{- $name := include "aftershock.fullname" . -}}
+{{- $leader := merge (dict "enabled" true "lease_name" $name "service" $name) (deepCopy (get $config "leader" | default dict)) -}}
+{{- $_ := set $config "leader" $leader -}}
+{{- else if dig "leader" "enabled" false $config -}}
+{{- fail "config.leader.enabled: is set by replicas; give replicas more than 1" -}}
 {{- end -}}
 {{- $_ := set $config "data_dir" "/data" -}}
 {{- $_ := set $config "api" (dict "listen" "0.0.0.0:8600" "token_env" "AFTERSHOCK_TOKEN") -}}

@@ -1,0 +1,30 @@
+"""The stretch between two leaders."""
+
+from __future__ import annotations
+
+from monitor.leader.handover import REASON, Handover
+from probes.record import Gap
+
+
+def test_from_the_last_request_of_one_to_the_first_of_the_next() -> None:
+    handover = Handover.after({"chat": 100, "gone": 50}, [], ["chat", "new"])
+    assert handover.gaps == [Gap("chat", 100, None, REASON)]
+    assert handover.started("new", 200) == []
+    assert handover.started("chat", 300) == [Gap("chat", 100, 300, REASON)]
+    assert handover.gaps == []
+    assert handover.started("chat", 400) == []
+
+
+def test_a_gap_that_an_earlier_leader_left_open_ends_too() -> None:
+    left = [Gap("chat", 90, None, "aiperf died"), Gap("removed", 10, None, "x")]
+    handover = Handover.after({"chat": 100}, left, ["chat"])
+    assert {(one.start_ns, one.end_ns) for one in handover.started("chat", 300)} == {(90, 300), (100, 300)}
+    assert handover.gaps == []
+
+
+def test_a_clock_that_is_behind_gives_no_negative_gap() -> None:
+    assert Handover.after({"chat": 100}, [], ["chat"]).started("chat", 80) == [Gap("chat", 100, 100, REASON)]
+
+
+def test_the_first_leader_of_all_has_no_gap() -> None:
+    assert Handover.after({}, [], ["chat"]).gaps == []
