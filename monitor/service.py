@@ -20,7 +20,7 @@ from monitor.export.telemetry import RunTracer
 from monitor.figures import ServiceFigures
 from monitor.incidents import IncidentWatch
 from monitor.ingest import Ingest
-from monitor.leader.handover import Handover
+from monitor.leader.handover import NOT_RUNNING, REASON, Handover
 from monitor.leader.lead import Lead
 from monitor.live.view import View
 from monitor.measure.server import ServerWitness
@@ -116,8 +116,7 @@ class Service:
         left = await self.engine.start()
         for run in left:
             log.warning("run %s of an earlier process: %s", run.id, run.reason)
-        if self.lead is not None:
-            await self._take_over_gaps()
+        await self._take_over_gaps()
         if self.receiver is not None:
             await self.receiver.start()
             log.info("OTLP is received at %s", self.receiver.addresses)
@@ -179,8 +178,9 @@ class Service:
 
     async def _take_over_gaps(self) -> None:
         names = [p.spec.name for p in self.probes]
+        reason = NOT_RUNNING if self.lead is None else REASON
         last = await asyncio.to_thread(self.store.last_starts, names)
-        self._handover = Handover.after(last, await asyncio.to_thread(self.store.open_gaps), names)
+        self._handover = Handover.after(last, await asyncio.to_thread(self.store.open_gaps), names, reason)
         for gap in self._handover.gaps:
             self._take(gap)
 

@@ -1,4 +1,4 @@
-"""The stretch between two leaders in which nobody probed, as gaps."""
+"""The stretch in which nobody probed, as gaps: between two leaders, or while no service ran."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ from dataclasses import dataclass, field, replace
 from probes.record import Gap
 
 REASON = "the leading replica changed"
+NOT_RUNNING = "the monitor did not run"
 
 
 @dataclass(slots=True)
 class Handover:
-    """Open gaps of each probe, until its first request under the new leader."""
+    """Open gaps of each probe, until its first request under the new one."""
 
     _open: dict[str, list[Gap]] = field(default_factory=dict)
 
     @classmethod
-    def after(cls, last: Mapping[str, int], left_open: Iterable[Gap], probes: Iterable[str]) -> Handover:
-        """`last` is when the earlier leaders started their last requests; `left_open` the gaps that nobody closed."""
+    def after(
+        cls, last: Mapping[str, int], left_open: Iterable[Gap], probes: Iterable[str], reason: str = REASON
+    ) -> Handover:
+        """`last` is when earlier services started their last requests; `left_open` the gaps that nobody closed."""
         wanted = set(probes)
-        opened = {name: [Gap(name, at, None, REASON)] for name, at in last.items() if name in wanted}
+        opened = {name: [Gap(name, at, None, reason)] for name, at in last.items() if name in wanted}
         for gap in (one for one in left_open if one.probe in wanted):
             known = opened.setdefault(gap.probe, [])
             if all(one.start_ns != gap.start_ns for one in known):
-                known.append(replace(gap, reason=f"{gap.reason}; {REASON}"))
+                known.append(replace(gap, reason=f"{gap.reason}; {reason}"))
         return cls(opened)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.leader.handover import REASON, Handover
+from monitor.leader.handover import NOT_RUNNING, REASON, Handover
 from probes.record import Gap
 
 
@@ -20,6 +20,12 @@ def test_a_gap_that_an_earlier_leader_left_open_ends_too() -> None:
     handover = Handover.after({"chat": 100}, left, ["chat"])
     assert {(one.start_ns, one.end_ns) for one in handover.started("chat", 300)} == {(90, 300), (100, 300)}
     assert handover.gaps == []
+
+
+def test_a_service_alone_says_that_none_ran() -> None:
+    left = [Gap("chat", 90, None, "aiperf died")]
+    handover = Handover.after({"chat": 100}, left, ["chat"], NOT_RUNNING)
+    assert {one.reason for one in handover.gaps} == {NOT_RUNNING, f"aiperf died; {NOT_RUNNING}"}
 
 
 def test_a_clock_that_is_behind_gives_no_negative_gap() -> None:

@@ -185,6 +185,14 @@ class TestOneService:
         assert time.monotonic() - begun < 15
         assert state_of(pid) not in {"T", "t"}
         monitor.start()
+        with closing(sqlite3.connect(monitor.folder / "data" / "aftershock.db")) as db:
+            query = "select end_ns - start_ns from gaps where reason = 'the monitor did not run' and end_ns is not null"
+            found = wait_for(
+                "the time without a monitor to be stored as a gap", lambda: db.execute(query).fetchall(), 20
+            )
+        assert found[-1][0] > 0
+        hatched = monitor.get("/api/v1/timeline").json()["gaps"]
+        assert "the monitor did not run" in [one["reason"] for one in hatched]
         ended = monitor.run(run["id"])
         assert ended["verdict"] == "aborted"
         assert "told to stop" in ended["reason"]
