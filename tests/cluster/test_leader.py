@@ -28,7 +28,7 @@ from tests.cluster.replicas import (
     thaw,
 )
 from tests.cluster.small import Small, deploy, image_of
-from tests.cluster.world import Cluster
+from tests.cluster.world import ASK, Cluster
 from tests.support.monitor import Monitor, wait_for
 from tests.support.postgres import Server
 
@@ -159,6 +159,26 @@ def test_a_leader_that_is_killed_during_a_scale_down_is_followed_by_the_other(pa
     gap_between_leaders(new, store, since)
     assert pair.generation() == before + 1  # set back once, and not broken again
     assert new.get("/api/v1/runs").json()["total"] == 1
+
+
+def cordoned(pair: Pair) -> list[str]:
+    """Names of the nodes on which nothing new may run."""
+    found: list[Any] = pair.cluster.core.list_node(_request_timeout=ASK).items
+    return [one.metadata.name for one in found if one.spec.unschedulable]
+
+
+def test_a_leader_that_is_killed_during_a_cordon_is_followed_by_the_other(pair: Pair, store: str) -> None:
+    name, leader, run = begin(pair, "cordon")
+    (node,) = cordoned(pair)
+    try:
+        leader.kill()
+        since = time.time()
+        new, _ = reverted(pair, run, since, old=name)
+        assert cordoned(pair) == []
+        gap_between_leaders(new, store, since)
+        assert new.get("/api/v1/runs").json()["total"] == 1
+    finally:
+        pair.cluster.core.patch_node(node, {"spec": {"unschedulable": False}}, _request_timeout=ASK)
 
 
 def test_a_frozen_leader_is_followed_and_touches_nothing_when_it_wakes(pair: Pair, store: str) -> None:

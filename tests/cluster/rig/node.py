@@ -52,6 +52,8 @@ class Node:
             if self.running and (self.places.state / "ready").exists():
                 self._join_running(tethered)
                 return self.places.kubeconfig
+            if not (self.places.state / "pid").exists():
+                self._refuse_a_foreign_link()  # its node shares our cgroup's name, and would be ended for a remnant
             self._end()  # what an interrupted start left, too
             self._refuse_a_foreign_link()
             try:
