@@ -16,6 +16,7 @@ from dashboards.rules.build import text_of as rules_text
 from dashboards.rules.facts import Facts
 from faults.catalogue import builtin
 from monitor.chart.build import values_table
+from monitor.chart.rights import kinds
 from monitor.config.settings import Settings
 from monitor.export.metric_names import METRICS
 
@@ -142,6 +143,15 @@ def inhibition_text() -> str:
     return f"```yaml\n{rules_text(inhibition()).rstrip()}\n```"
 
 
+def rights_table() -> str:
+    """What each kind of fault needs of the cluster."""
+    rows = [
+        [f"`{kind}`", ", ".join(f"{verb} `{what}`" for verb, _, what in (one.partition(" ") for one in needed)) or "-"]
+        for kind, needed in kinds().items()
+    ]
+    return table(["kind", "needs"], rows)
+
+
 SECTIONS = {
     "alerts": alerts_table,
     "inhibition": inhibition_text,
@@ -150,6 +160,7 @@ SECTIONS = {
     "settings": settings_table,
     "metrics": metrics_table,
     "values": values_table,
+    "rights": rights_table,
 }
 
 
