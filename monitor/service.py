@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -14,13 +12,15 @@ from apscheduler.schedulers.base import SchedulerNotRunningError
 from faults.base import Fault, Target
 from monitor.catalogue import catalogue
 from monitor.clock import SystemClock
+from monitor.clockwork import Clockwork
 from monitor.config.settings import Settings
 from monitor.export.metrics import Metrics
 from monitor.export.telemetry import RunTracer
 from monitor.figures import ServiceFigures
+from monitor.gaps import GapBook
 from monitor.incidents import IncidentWatch
 from monitor.ingest import Ingest
-from monitor.leader.handover import NOT_RUNNING, REASON, Handover
+from monitor.leader.handover import NOT_RUNNING, REASON
 from monitor.leader.lead import Lead
 from monitor.live.view import View
 from monitor.measure.server import ServerWitness
@@ -28,10 +28,10 @@ from monitor.model import Phase, Run
 from monitor.notify.notifier import Notifier
 from monitor.run.engine import Engine, Request, RunRefused
 from monitor.run.guard import ProbeView, Refusal, Rule
-from monitor.run.life import CLOCK_STEP_NS, Parts
+from monitor.run.life import Parts
 from monitor.run.witnesses import ServiceWitnesses
 from monitor.schedule.scheduler import Firing, Scheduler
-from monitor.status import probe_status, status_of
+from monitor.status import status_of
 from monitor.store.errors import StoreError
 from monitor.store.store import Store
 from monitor.trace.receiver import Receiver
@@ -40,11 +40,6 @@ from probes.probe import Probe
 from probes.record import Gap, InFlight, ProbeEvent, Record
 
 log = logging.getLogger(__name__)
-
-TICK_SECONDS = 1.0
-SOURCE_CHECK_SECONDS = 15.0
-HOUSEKEEPING_SECONDS = 600.0
-GAP_MEMORY_NS = 3_600 * 10**9
 
 
 class Service:
@@ -75,13 +70,10 @@ class Service:
         self.target: Target | None = make_target(settings, self._may_act)
         self.server = self._make_server()
         self.receiver = Receiver(settings.traces, self.metrics) if settings.traces else None
-        self.sources: dict[str, dict[str, Any]] = {}
         self.watch = IncidentWatch()
         self.figures = ServiceFigures()
-        self._gaps: list[Gap] = []
-        self._handover = Handover()
-        self._stepped_at: float | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self.gaps = GapBook()
+        self.clockwork = Clockwork(self)
         probe_dir = settings.data_dir.absolute() / "probes"
         self.probes = [
             Probe(
@@ -122,12 +114,7 @@ class Service:
             log.info("OTLP is received at %s", self.receiver.addresses)
         for probe in self.probes:
             await probe.start()
-        self._tasks = [
-            asyncio.create_task(self._every(TICK_SECONDS, self._tick)),
-            asyncio.create_task(self._every(TICK_SECONDS, self.view.tick)),
-            asyncio.create_task(self._every(SOURCE_CHECK_SECONDS, self._check_sources)),
-            asyncio.create_task(self._every(HOUSEKEEPING_SECONDS, self._keep_house)),
-        ]
+        self.clockwork.start()
         self.scheduler.start()
 
     async def stop(self, reason: str) -> None:
@@ -139,9 +126,7 @@ class Service:
         self.witnesses.in_hurry = True
         await self.engine.shutdown(reason)
         self.view.hub.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.clockwork.stop()
         await asyncio.gather(*(p.stop() for p in self.probes), return_exceptions=True)
         if self.receiver is not None:
             await self.receiver.stop()
@@ -169,9 +154,7 @@ class Service:
             self.scheduler.stop()
         await self.engine.abandon()
         self.view.hub.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.clockwork.stop()
         await asyncio.gather(*(p.stop() for p in self.probes), return_exceptions=True)
         await self.ingest.close()
         self.store.close()
@@ -179,9 +162,7 @@ class Service:
     async def _take_over_gaps(self) -> None:
         names = [p.spec.name for p in self.probes]
         reason = NOT_RUNNING if self.lead is None else REASON
-        last = await asyncio.to_thread(self.store.last_starts, names)
-        self._handover = Handover.after(last, await asyncio.to_thread(self.store.open_gaps), names, reason)
-        for gap in self._handover.gaps:
+        for gap in await asyncio.to_thread(self.gaps.left_by_others, self.store, names, reason):
             self._take(gap)
 
     # --- face of the HTTP layer -------------------------------------------------------------
@@ -209,7 +190,7 @@ class Service:
 
     def render_metrics(self, accept: str = "") -> tuple[bytes, str]:
         """The Prometheus page."""
-        self._refresh_gauges()
+        self.clockwork.refresh_gauges()
         return self.metrics.render(accept)
 
     # --- wiring -----------------------------------------------------------------------------
@@ -254,33 +235,24 @@ class Service:
             store=self.store,
             guard=settings.guard,
             probe_views=self.probe_views,
-            store_trouble=self._store_trouble,
+            store_trouble=self.store_trouble,
             on_refused=self._run_refused,
             may_act=self._may_act,
-            seconds_since_clock_step=lambda: None if self._stepped_at is None else time.monotonic() - self._stepped_at,
+            seconds_since_clock_step=self.clockwork.seconds_since_clock_step,
         )
 
     def _take(self, event: ProbeEvent) -> None:
         if isinstance(event, Gap):
-            self._remember_gap(event)
+            self.gaps.remember(event)
         elif isinstance(event, Record):
-            self._saw_request(event)
+            if self.receiver is not None:
+                self.receiver.know(event.request_id)
+            for gap in self.gaps.saw(event, self.in_flight):
+                self._take(gap)
         self.ingest.take(event)
 
-    def _saw_request(self, record: Record) -> None:
-        if self.receiver is not None:
-            self.receiver.know(record.request_id)
-        if self._handover.gaps:
-            begun = [one.start_ns for one in self.in_flight() if one.probe == record.probe]
-            for gap in self._handover.started(record.probe, min([record.start_ns, *begun])):
-                self._take(gap)
-
-    def _remember_gap(self, gap: Gap) -> None:
-        same = (gap.probe, gap.start_ns)
-        kept = [g for g in self._gaps if (g.probe, g.start_ns) != same]
-        self._gaps = [*(g for g in kept if g.end_ns is None or g.end_ns > gap.start_ns - GAP_MEMORY_NS), gap]
-
-    def _store_trouble(self) -> str | None:
+    def store_trouble(self) -> str | None:
+        """Why results cannot be stored; None while they can."""
         healthy, reason = self.ingest.healthy
         return None if healthy else reason
 
@@ -327,7 +299,7 @@ class Service:
 
     def gaps_since(self, since_ns: int) -> list[Gap]:
         """Probe gaps that end after the instant, or are still open."""
-        return [g for g in self._gaps if g.end_ns is None or g.end_ns > since_ns]
+        return self.gaps.since(since_ns)
 
     def probe_views(self) -> list[ProbeView]:
         """What the guard judges the probes by."""
@@ -340,74 +312,6 @@ class Service:
             bad = stats.bad + len(state.overdue)
             views.append(ProbeView(probe.spec.name, state.up, reason, stats.requests + len(state.overdue), bad))
         return views
-
-    # --- clockwork --------------------------------------------------------------------------
-
-    async def _every(self, seconds: float, work: Callable[[], Any]) -> None:
-        while True:
-            try:
-                result = work()
-                if asyncio.iscoroutine(result):
-                    await result
-            except StoreError as error:
-                log.warning("%s: %s", work.__name__, error)
-            except Exception:
-                log.exception("%s failed; it is tried again in %g s", work.__name__, seconds)
-            await asyncio.sleep(seconds)
-
-    async def _tick(self) -> None:
-        self._refresh_gauges()
-        if trouble := self._store_trouble():
-            self.engine.abort_active(f"results cannot be stored: {trouble}")
-        self._watch_clock()
-        await self._watch_incidents()
-
-    def _refresh_gauges(self) -> None:
-        for probe in self.probes:
-            self.metrics.set_probe(probe_status(self, probe))
-        stopped = self.engine.stopped is not None
-        self.metrics.set_stopped(stopped)
-        self.metrics.set_stuck(self.engine.stuck)
-        self.metrics.store_pending(self.ingest.pending_records)
-        self.metrics.set_next(self.scheduler.next_by_schedule())
-
-    def _watch_clock(self) -> None:
-        step = self.clock.step_ns()
-        if abs(step) > CLOCK_STEP_NS and self.engine.active is None:
-            log.warning("the system clock stepped by %+.3f s; taking its word again", step / 1e9)
-            self.clock.re_anchor()
-            self._stepped_at = time.monotonic()
-
-    async def _watch_incidents(self) -> None:
-        now = self.clock.now_ns()
-        stats = self.ingest.recent_stats(5.0, now)
-        overdue = sum(len(p.state().overdue) for p in self.probes)
-        change = self.watch.step(now, stats, overdue=overdue, run_active=self.engine.active is not None)
-        if change is None:
-            return
-        self.watch.current = stored = await asyncio.to_thread(self.store.save_incident, change)
-        self.figures.take_incident(stored, fresh=change.id is None)
-        self.metrics.incident(change)
-
-    async def _check_sources(self) -> None:
-        if self.receiver is not None:
-            # Requests that are still in flight have spans already, which must not be forgotten meanwhile.
-            for one in self.in_flight():
-                self.receiver.know(one.request_id)
-            self.receiver.sweep()
-            self._tell_source("otlp", *self.receiver.up)
-        if self.server is not None:
-            self._tell_source("prometheus", *await self.server.up())
-
-    def _tell_source(self, name: str, up: bool, reason: str) -> None:
-        self.sources[name] = {"up": up, "reason": reason}
-        self.metrics.source_up(name, up)
-
-    async def _keep_house(self) -> None:
-        now = self.clock.now_ns()
-        keep = self.settings.store
-        await asyncio.to_thread(self.store.fold, now - round(keep.keep_records_hours * 3600e9))
-        await asyncio.to_thread(self.store.forget, now - round(keep.keep_runs_days * 86400e9))
 
 
 def _component(fault: Fault) -> str:

@@ -30,7 +30,7 @@ def status_of(service: Service) -> dict[str, Any]:
         "incidents": service.figures.incident_status(service.clock.now_ns()),
         "control_runs": service.figures.control_status(),
         "schedules": [{"name": n, "next_ns": at} for n, at in service.scheduler.next_by_schedule().items()],
-        "sources": service.sources,
+        "sources": service.clockwork.sources,
         "store": {"ok": healthy, "reason": trouble},
         "clock_step_seconds": service.clock.step_ns() / 1e9,
         **service.view.glance(),
