@@ -31,12 +31,12 @@ demo: setup  ## break a real deployment and see (KEEP=1, TOPOLOGY=agg|disagg, WO
 	@$(BIN)/aftershock demo --topology $(TOPOLOGY) --workers $(WORKERS) --engine $(ENGINE) --discovery $(DISCOVERY) $(if $(KEEP),--keep)
 
 # KUBECONFIG is put aside: nobody's own cluster is broken by a plain `make test`. 5 is pytest's word for no tests chosen.
-test: lint tools  ## every check; those on a real Kubernetes where this machine can carry one (CLUSTER=no: without)
+test: lint tools  ## every check; the shorter ones on a real Kubernetes where this machine can carry one (CLUSTER=no: without)
 	$(PYTEST) -m 'not cluster' $(ARGS)
 	@if [ "$(CLUSTER)" = no ]; then echo "tests/cluster is LEFT OUT: CLUSTER=no"; \
 	else why=$$($(BIN)/python -m tests.cluster.rig why-not) || case $$? in 3) ;; *) exit 1;; esac; \
 	if [ -n "$$why" ]; then echo "tests/cluster is LEFT OUT: $$why"; \
-	else env -u KUBECONFIG $(PYTEST) tests/cluster -m cluster $(ARGS) || [ $$? = 5 ]; fi; fi
+	else env -u KUBECONFIG $(PYTEST) tests/cluster -m 'cluster and not long' $(ARGS) || [ $$? = 5 ]; fi; fi
 
 lint: setup  ## style, types, layers
 	$(BIN)/ruff check
@@ -50,7 +50,7 @@ unit: setup  ## the quick tests: everything but real Dynamo
 e2e: tools  ## real Dynamo, aiperf and Prometheus
 	$(PYTEST) -m e2e $(ARGS)
 
-test-cluster: setup  ## those on a real Kubernetes: started here (root, Debian; 10 minutes to build once), or the one that KUBECONFIG names
+test-cluster: setup  ## all on a real Kubernetes, 45 minutes: started here (root, Debian; 10 minutes to build once), or the one that KUBECONFIG names
 	$(PYTEST) tests/cluster $(ARGS)
 
 cluster-up: setup  ## start that Kubernetes and leave it running

@@ -15,6 +15,8 @@ from tests.cluster.small import Small, deploy, image_of
 from tests.cluster.world import ASK, Cluster, until
 from tests.support.monitor import Monitor, free_port, supervised, wait_for
 
+pytestmark = pytest.mark.long
+
 REPLICAS = 2
 
 

@@ -39,6 +39,7 @@ def begin(api: httpx.Client, fault: str, changes: dict[str, Any] | None = None) 
     return begun[0]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_soak_on_a_schedule(
     cluster: Cluster, graph: Graph, namespace: str, helm: Helm, clients: dict[str, Path]

@@ -32,6 +32,8 @@ from tests.cluster.world import ASK, Cluster
 from tests.support.monitor import Monitor, wait_for
 from tests.support.postgres import Server
 
+pytestmark = pytest.mark.long
+
 WITHIN = SECONDS + GRACE
 
 

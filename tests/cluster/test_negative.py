@@ -28,6 +28,8 @@ from tests.cluster.small import Small, deploy, image_of
 from tests.cluster.test_rights import FAULTS, acts
 from tests.cluster.world import ASK, Cluster, until
 
+pytestmark = pytest.mark.long
+
 NOBODY = ("nobody",)
 
 

@@ -20,6 +20,8 @@ from tests.cluster.small import image_of
 from tests.cluster.test_pod_faults import budget
 from tests.cluster.world import ASK, Cluster, until
 
+pytestmark = pytest.mark.long
+
 WORKER = ("worker",)
 
 

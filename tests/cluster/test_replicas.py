@@ -20,6 +20,8 @@ from tests.cluster.test_chart import begin, phase
 from tests.cluster.world import ASK, Cluster, until
 from tests.support.postgres import Server, server
 
+pytestmark = pytest.mark.long
+
 SECONDS = 10
 GRACE = 10.0
 RESULTS = "results"

@@ -16,6 +16,8 @@ from tests.cluster.manifests import Graph
 from tests.cluster.small import SLEEPER, Small, image_of, python
 from tests.cluster.world import ASK, Cluster, until
 
+pytestmark = pytest.mark.long
+
 WORKER = ("worker",)
 LIMITS = {"requests": {"cpu": "20m"}, "limits": {"cpu": "400m", "memory": "256Mi"}}
 
