@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -10,13 +11,7 @@ import pytest
 from monitor.report.html.run_page import run_page
 from monitor.report.model import RunReport
 from monitor.report.pdf import PdfError, find_browser, write_pdf
-
-
-def browser_or_none() -> str | None:
-    try:
-        return find_browser()
-    except PdfError:
-        return None
+from tests.support.chromium import NoChromiumError, chromium
 
 
 def program(folder: Path, body: str) -> str:
@@ -27,10 +22,23 @@ def program(folder: Path, body: str) -> str:
     return str(path)
 
 
-@pytest.mark.skipif(browser_or_none() is None, reason="no chromium is installed")
-def test_a_real_pdf(one: RunReport, tmp_path: Path) -> None:
+@pytest.fixture
+def browser(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A real one, fetched first where it is missing."""
+    try:
+        found = chromium()
+    except NoChromiumError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    for name, value in found.env.items():
+        monkeypatch.setenv(name, value)
+    return str(found.program)
+
+
+def test_a_real_pdf(one: RunReport, tmp_path: Path, browser: str) -> None:
     target = tmp_path / "run.pdf"
-    write_pdf(run_page(one), target, find_browser())
+    write_pdf(run_page(one), target, browser)
     assert target.read_bytes().startswith(b"%PDF")
     assert target.stat().st_size > 10_000
     assert list(tmp_path.iterdir()) == [target]
