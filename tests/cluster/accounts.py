@@ -71,8 +71,12 @@ def change(cluster: Cluster, namespace: str, name: str, permissions: Sequence[st
 def forget(cluster: Cluster, namespace: str, name: str) -> None:
     """Take back what does not go with the namespace."""
     rbac = client.RbacAuthorizationV1Api(cluster.api)
-    rbac.delete_cluster_role_binding(f"{namespace}-{name}", _request_timeout=ASK)
-    rbac.delete_cluster_role(f"{namespace}-{name}", _request_timeout=ASK)
+    for delete in (rbac.delete_cluster_role_binding, rbac.delete_cluster_role):
+        try:
+            delete(f"{namespace}-{name}", _request_timeout=ASK)
+        except client.ApiException as error:
+            if error.status != 404:  # made only for rights beyond the namespace
+                raise
 
 
 def _grant(cluster: Cluster, namespace: str, name: str, permissions: Sequence[str]) -> None:
@@ -84,6 +88,8 @@ def _grant(cluster: Cluster, namespace: str, name: str, permissions: Sequence[st
     binding = {"metadata": {"name": name}, "roleRef": reference, "subjects": [subject]}
     rbac.create_namespaced_role(namespace, {"metadata": {"name": name}, "rules": rules(narrow)}, _request_timeout=ASK)
     rbac.create_namespaced_role_binding(namespace, binding, _request_timeout=ASK)
+    if not wide:
+        return
     meta = {"metadata": {"name": f"{namespace}-{name}"}}
     reference = {"apiGroup": RBAC, "kind": "ClusterRole", "name": f"{namespace}-{name}"}
     rbac.create_cluster_role(meta | {"rules": rules(wide)}, _request_timeout=ASK)
