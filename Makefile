@@ -50,7 +50,7 @@ unit: setup  ## the quick tests: everything but real Dynamo
 e2e: tools  ## real Dynamo, aiperf and Prometheus
 	$(PYTEST) -m e2e $(ARGS)
 
-test-cluster: setup  ## all on a real Kubernetes, 45 minutes: started here (root, Debian; 10 minutes to build once), or the one that KUBECONFIG names
+test-cluster: setup  ## all on a real Kubernetes, 30 minutes: started here (root, Debian; 10 minutes to build once), or the one that KUBECONFIG names
 	$(PYTEST) tests/cluster $(ARGS)
 
 cluster-up: setup  ## start that Kubernetes and leave it running
