@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Iterator
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-
-class CannotListenError(Exception):
-    """One line."""
+from monitor.listen import listening
 
 
 class Http:
@@ -20,7 +17,7 @@ class Http:
 
     def __init__(self, address: str) -> None:
         """Raises `CannotListenError`."""
-        self._socket = _listen(address)
+        self._socket = listening(address, "api.listen")
         self.app: ASGIApp | None = None
         config = uvicorn.Config(self._through, interface="asgi3", log_level="warning", access_log=False, lifespan="off")
         self._server = _Quiet(config)
@@ -55,16 +52,3 @@ class _Quiet(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-def _listen(address: str) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host.strip("[]"), int(port)))
-    except OSError as error:
-        listener.close()
-        raise CannotListenError(f"api.listen: cannot listen on {address}: {error.strerror}") from None
-    return listener

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from faults.base import FaultError
 from monitor.api.app import make_app
 from monitor.config.settings import Settings
-from monitor.http import CannotListenError, Http
+from monitor.http import Http
 from monitor.service import Service
 from monitor.store.errors import StoreError
 from monitor.wiring import AlreadyRunningError, lock_data_dir
@@ -41,7 +41,7 @@ def serve(settings: Settings, *, announce: Callable[[str], None] | None = None) 
     with lock:
         try:
             return asyncio.run(_serve(settings, announce or (lambda url: log.info("listening on %s", url))))
-        except (StoreError, FaultError, CannotListenError, OSError) as error:
+        except (StoreError, FaultError, OSError) as error:
             raise CannotServeError(str(error)) from None
 
 

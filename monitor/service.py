@@ -17,10 +17,9 @@ from monitor.config.settings import Settings
 from monitor.export.metrics import Metrics
 from monitor.export.telemetry import RunTracer
 from monitor.figures import ServiceFigures
-from monitor.gaps import GapBook
+from monitor.gaps import NEW_LEADER, NOT_RUNNING, GapBook
 from monitor.incidents import IncidentWatch
 from monitor.ingest import Ingest
-from monitor.leader.handover import NOT_RUNNING, REASON
 from monitor.leader.lead import Lead
 from monitor.live.view import View
 from monitor.measure.server import ServerWitness
@@ -161,7 +160,7 @@ class Service:
 
     async def _take_over_gaps(self) -> None:
         names = [p.spec.name for p in self.probes]
-        reason = NOT_RUNNING if self.lead is None else REASON
+        reason = NOT_RUNNING if self.lead is None else NEW_LEADER
         for gap in await asyncio.to_thread(self.gaps.left_by_others, self.store, names, reason):
             self._take(gap)
 

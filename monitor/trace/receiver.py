@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from monitor.config.settings import TracesSpec
+from monitor.listen import listening
 from monitor.trace.complaints import Complaints
 from monitor.trace.forward import Forwarder
 from monitor.trace.http_server import HttpServer
@@ -79,7 +79,7 @@ class Receiver:
 
     async def _listen(self) -> None:
         if self.spec.http_listen is not None:
-            http = HttpServer(self._intake, _bind(self.spec.http_listen))
+            http = HttpServer(self._intake, listening(self.spec.http_listen, "traces.http_listen"))
             self._servers.append(http)
             http.start()
             self.http_port = http.port
@@ -149,16 +149,3 @@ class Receiver:
     def sweep(self) -> None:
         """Forget what is old."""
         self._store.sweep()
-
-
-def _bind(address: str) -> socket.socket:
-    """A listening socket. Raises OSError with one line."""
-    host, _, port = address.rpartition(":")
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host.strip("[]"), int(port)))
-    except OSError as error:
-        listener.close()
-        raise OSError(f"traces.http_listen: cannot listen on {address}: {error.strerror}") from None
-    return listener
