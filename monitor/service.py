@@ -303,14 +303,16 @@ class Service:
     def probe_views(self) -> list[ProbeView]:
         """What the guard judges the probes by."""
         window = self.settings.guard.steady_state.window_seconds
-        views = []
-        for probe in self.probes:
-            state = probe.state()
-            stats = self.ingest.recent_stats(window, self.clock.now_ns(), probe.spec.name)
-            reason = state.gap.reason if state.gap else "no request was started lately"
-            bad = stats.bad + len(state.overdue)
-            views.append(ProbeView(probe.spec.name, state.up, reason, stats.requests + len(state.overdue), bad))
-        return views
+        return [self.probe_view(probe, window) for probe in self.probes]
+
+    def probe_view(self, probe: Probe, window_seconds: float) -> ProbeView:
+        """One probe's last moments."""
+        state = probe.state()
+        stats = self.ingest.recent_stats(window_seconds, self.clock.now_ns(), probe.spec.name)
+        reason = state.gap.reason if state.gap else "no request was started lately"
+        return ProbeView(
+            probe.spec.name, state.up, reason, window_seconds, stats.requests, stats.bad, len(state.overdue)
+        )
 
 
 def _component(fault: Fault) -> str:

@@ -9,9 +9,8 @@ from monitor.live.hub import Hub
 from monitor.live.outlook import active
 from monitor.live.series import series
 from monitor.live.timeline import timeline
-from monitor.live.whole import ProbeLook, WholeWatch, judge
+from monitor.live.whole import WholeWatch, judge
 from monitor.model import Run
-from probes.probe import Probe
 from probes.record import Gap, Record
 
 if TYPE_CHECKING:
@@ -46,10 +45,16 @@ class View:
     def look(self) -> None:
         """Judge anew whether the deployment is whole."""
         service = self._service
+        for probe in service.probes:
+            if (started := probe.state().last_start_ns) is not None:
+                self._first_ns.setdefault(probe.spec.name, started)
         current = service.watch.current
         healthy, trouble = service.ingest.healthy
         state, reason = judge(
-            [self._probe(probe) for probe in service.probes],
+            [
+                service.probe_view(one, max(WINDOW_SECONDS, WINDOW_REQUESTS / one.spec.request_rate))
+                for one in service.probes
+            ],
             incident=current.first_error if current is not None and current.end_ns is None else None,
             store_trouble=None if healthy else trouble,
             max_bad_ratio=service.settings.guard.steady_state.max_bad_ratio,
@@ -101,12 +106,3 @@ class View:
     def _warming_up(self) -> list[Gap]:
         names = [probe.spec.name for probe in self._service.probes]
         return [Gap(name, self._begun_ns, self._first_ns.get(name), "the probe had not begun") for name in names]
-
-    def _probe(self, probe: Probe) -> ProbeLook:
-        state = probe.state()
-        if state.last_start_ns is not None:
-            self._first_ns.setdefault(probe.spec.name, state.last_start_ns)
-        window = max(WINDOW_SECONDS, WINDOW_REQUESTS / probe.spec.request_rate)
-        stats = self._service.ingest.recent_stats(window, self.now_ns(), probe.spec.name)
-        reason = state.gap.reason if state.gap else "no request was started lately"
-        return ProbeLook(probe.spec.name, state.up, reason, window, stats.requests, stats.bad, len(state.overdue))

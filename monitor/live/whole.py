@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from monitor.run.guard import ProbeView
 
 
 class State(StrEnum):
@@ -14,22 +15,8 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeLook:
-    """A probe's last moments: requests that ended in the window, and those that hang."""
-
-    name: str
-    up: bool
-    reason: str
-    """Why it is not up."""
-    window_seconds: float
-    requests: int
-    bad: int
-    overdue: int
-
-
 def judge(
-    probes: Sequence[ProbeLook], *, incident: str | None, store_trouble: str | None, max_bad_ratio: float
+    probes: Sequence[ProbeView], *, incident: str | None, store_trouble: str | None, max_bad_ratio: float
 ) -> tuple[State, str]:
     """What can be seen to hurt hurts, whatever else is unknown; only then does a probe that is blind count."""
     hurt = [text for text in (_hurt(one, max_bad_ratio) for one in probes) if text]
@@ -45,7 +32,7 @@ def judge(
     return State.WHOLE, _fine(probes)
 
 
-def _hurt(probe: ProbeLook, max_bad_ratio: float) -> str | None:
+def _hurt(probe: ProbeView, max_bad_ratio: float) -> str | None:
     words = []
     if probe.bad > max_bad_ratio * probe.requests:
         words.append(f"{probe.bad} of {probe.requests} requests were bad in the last {probe.window_seconds:g} s")
@@ -54,7 +41,7 @@ def _hurt(probe: ProbeLook, max_bad_ratio: float) -> str | None:
     return f"probe {probe.name}: {', '.join(words)}" if words else None
 
 
-def _blind(probe: ProbeLook) -> str | None:
+def _blind(probe: ProbeView) -> str | None:
     if not probe.up:
         return f"probe {probe.name} is not sending: {probe.reason}"
     if not probe.requests:
@@ -62,7 +49,7 @@ def _blind(probe: ProbeLook) -> str | None:
     return None
 
 
-def _fine(probes: Sequence[ProbeLook]) -> str:
+def _fine(probes: Sequence[ProbeView]) -> str:
     return "; ".join(f"probe {one.name}: {one.bad} of {one.requests} requests bad" for one in probes)
 
 

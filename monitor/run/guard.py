@@ -41,13 +41,19 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class ProbeView:
-    """What the guard needs to know of a probe."""
+    """A probe's last moments, by which the guard and the page judge."""
 
     name: str
     up: bool
     reason: str
+    """Why it is not up."""
+    window_seconds: float
     requests: int
+    """That ended in the window."""
     bad: int
+    """... badly."""
+    overdue: int = 0
+    """That hang for longer than they may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +132,14 @@ def _timing(now: Situation, spec: GuardSpec, baseline_seconds: float) -> Refusal
 def _steady(probes: Sequence[ProbeView], spec: GuardSpec) -> Refusal | None:
     want = spec.steady_state
     for probe in probes:
+        asked, bad, window = probe.requests + probe.overdue, probe.bad + probe.overdue, probe.window_seconds
         if not probe.up:
             return Refusal(Rule.PROBE, f"probe {probe.name} is not sending: {probe.reason}")
-        if probe.requests < want.min_requests:
-            text = f"probe {probe.name}: {probe.requests} requests ended in the last {want.window_seconds:g} s, steady state needs {want.min_requests}"
+        if asked < want.min_requests:
+            text = f"probe {probe.name}: {asked} requests ended in the last {window:g} s, steady state needs {want.min_requests}"
             return Refusal(Rule.STEADY_STATE, text)
-        if probe.bad > want.max_bad_ratio * probe.requests:
-            text = f"probe {probe.name}: {probe.bad} of {probe.requests} requests were bad in the last {want.window_seconds:g} s, steady state allows {want.max_bad_ratio:.0%}"
+        if bad > want.max_bad_ratio * asked:
+            text = f"probe {probe.name}: {bad} of {asked} requests were bad in the last {window:g} s, steady state allows {want.max_bad_ratio:.0%}"
             return Refusal(Rule.STEADY_STATE, text)
     return None
 

@@ -36,7 +36,7 @@ def engine(fault: Fault, target: KubernetesTarget, folder: Path, store: FakeStor
         parts=parts,
         store=kept,
         guard=GuardSpec(cooldown_seconds=0),
-        probe_views=lambda: [ProbeView("chat", up=True, reason="", requests=100, bad=0)],
+        probe_views=lambda: [ProbeView("chat", up=True, reason="", window_seconds=10, requests=100, bad=0)],
         store_trouble=lambda: None,
     )
 

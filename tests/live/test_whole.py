@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.live.whole import ProbeLook, State, WholeWatch, judge
+from monitor.live.whole import State, WholeWatch, judge
+from monitor.run.guard import ProbeView
 from tests.support.records import SECOND
 
-FINE = ProbeLook("chat", up=True, reason="", window_seconds=10, requests=100, bad=0, overdue=0)
+FINE = ProbeView("chat", up=True, reason="", window_seconds=10, requests=100, bad=0, overdue=0)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ FINE = ProbeLook("chat", up=True, reason="", window_seconds=10, requests=100, ba
     ],
 )
 def test_what_is_said(
-    probes: tuple[ProbeLook, ...], incident: str | None, trouble: str | None, state: State, words: str
+    probes: tuple[ProbeView, ...], incident: str | None, trouble: str | None, state: State, words: str
 ) -> None:
     found, reason = judge(probes, incident=incident, store_trouble=trouble, max_bad_ratio=0.05)
     assert found is state, reason

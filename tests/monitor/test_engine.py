@@ -53,7 +53,7 @@ class Rig:
             parts=parts,
             store=self.store,
             guard=GuardSpec(cooldown_seconds=0),
-            probe_views=lambda: [ProbeView("chat", up=True, reason="", requests=100, bad=0)],
+            probe_views=lambda: [ProbeView("chat", up=True, reason="", window_seconds=10, requests=100, bad=0)],
             store_trouble=lambda: self.trouble,
         )
 

@@ -21,7 +21,7 @@ FINE = Situation(
     seconds_since_clock_step=None,
     has_target=True,
     store_trouble=None,
-    probes=[ProbeView("chat", up=True, reason="", requests=100, bad=0)],
+    probes=[ProbeView("chat", up=True, reason="", window_seconds=10, requests=100, bad=0)],
 )
 NONE = NoFault(kind="none")
 
@@ -46,9 +46,15 @@ def test_a_fine_situation_passes() -> None:
         ({"lease_trouble": "the lease could not be renewed in time", "store_trouble": "disk full"}, Rule.LEASE),
         ({"seconds_since_last_run": 29.0}, Rule.COOLDOWN),
         ({"seconds_since_clock_step": 3.0}, Rule.CLOCK),
-        ({"probes": [ProbeView("chat", up=False, reason="aiperf died", requests=100, bad=0)]}, Rule.PROBE),
-        ({"probes": [ProbeView("chat", up=True, reason="", requests=9, bad=0)]}, Rule.STEADY_STATE),
-        ({"probes": [ProbeView("chat", up=True, reason="", requests=100, bad=6)]}, Rule.STEADY_STATE),
+        (
+            {"probes": [ProbeView("chat", up=False, reason="aiperf died", window_seconds=10, requests=100, bad=0)]},
+            Rule.PROBE,
+        ),
+        ({"probes": [ProbeView("chat", up=True, reason="", window_seconds=10, requests=9, bad=0)]}, Rule.STEADY_STATE),
+        (
+            {"probes": [ProbeView("chat", up=True, reason="", window_seconds=10, requests=100, bad=6)]},
+            Rule.STEADY_STATE,
+        ),
     ],
 )
 def test_each_rule_refuses(changes: dict[str, Any], rule: Rule) -> None:
@@ -57,7 +63,7 @@ def test_each_rule_refuses(changes: dict[str, Any], rule: Rule) -> None:
 
 def test_limits_themselves_pass() -> None:
     assert judge(seconds_since_last_run=30.0) is None
-    assert judge(probes=[ProbeView("chat", up=True, reason="", requests=100, bad=5)]) is None
+    assert judge(probes=[ProbeView("chat", up=True, reason="", window_seconds=10, requests=100, bad=5)]) is None
 
 
 def test_the_emergency_stop_comes_before_all_else() -> None:
