@@ -21,6 +21,8 @@ from monitor.demo.show import Screen, make_console, show_results
 from monitor.demo.topology import Topology
 from monitor.model import Run, Verdict
 
+COMMAND = ".venv/bin/aftershock"
+"""Where `make setup` puts it; uv is no program that everybody has on PATH."""
 INJECTED = frozenset({Verdict.NO_IMPACT, Verdict.RECOVERED, Verdict.NOT_RECOVERED, Verdict.INCONCLUSIVE})
 
 
@@ -70,9 +72,11 @@ def _demo(options: Options, folder: Path, screen: Screen) -> int:
         screen.say(f"API           {service.url}/docs")
         if prometheus is not None:
             screen.say(f"Prometheus    {prometheus.url}/")
-        screen.say(f"try           uv run aftershock --url {service.url} runs show {runs[-1].id}")
+        screen.say(f"try           {COMMAND} --url {service.url} runs show {runs[-1].id}")
         if options.keep:
             _stay(deployment, service, screen)
+        else:
+            screen.say("the addresses end with the demo; `make demo KEEP=1` keeps them")
         screen.say("stopping everything")
     screen.say("nothing is left running")
     return 0 if all(_well(run) for run in runs) else 1
@@ -140,7 +144,7 @@ def _hurt(run: Run) -> float:
 
 def _stay(deployment: Deployment, service: Service, screen: Screen) -> None:
     screen.title("everything stays up; Ctrl-C stops it")
-    screen.say(f"inject by hand: uv run aftershock --url {service.url} inject worker")
+    screen.say(f"inject by hand: {COMMAND} --url {service.url} inject worker")
     try:
         while True:
             deployment.check_running()

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import schemathesis
-import uvicorn
 from hypothesis import HealthCheck, settings
 
 from monitor.api.app import make_app
 from monitor.model import Phase, Verdict
 from tests.monitor.test_api import Face
 from tests.support.records import run as make_run
+from tests.support.serving import served as served_app
 
 EXAMPLES = 30
 
@@ -34,20 +31,8 @@ class Served:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     face = Face(Path(tmp_path_factory.mktemp("api")))
     face.store.saved.append(make_run(1, phase=Phase.FINISHED, verdict=Verdict.RECOVERED, t_inject=1, t_effect=2))
-    app = make_app(face)
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 20
-    while not server.started:
-        assert time.monotonic() < deadline, "the API did not start"
-        time.sleep(0.01)
-    yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}", face)
-    server.should_exit = True
-    thread.join(10)
-    listener.close()
+    with served_app(make_app(face)) as url:
+        yield Served(url, face)
 
 
 # pytest wants the operations before it makes fixtures; the document is the same for every service

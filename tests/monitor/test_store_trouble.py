@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -22,6 +21,7 @@ from tests.monitor.test_engine import Rig as EngineRig
 from tests.support.fakes import FakeFault
 from tests.support.postgres import Server
 from tests.support.records import SECOND, T0, record
+from tests.support.tmpfs import tmpfs
 
 WINDOW = (T0 - SECOND, T0 + 10**7 * SECOND)
 PER_SECOND = 50
@@ -112,15 +112,8 @@ def test_beyond_the_bound_the_oldest_records_are_dropped_and_counted(own_postgre
 @pytest.fixture
 def tiny(tmp_path: Path) -> Iterator[Path]:
     """A file system of two megabytes."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a tmpfs needs root")
-    try:
+    with tmpfs(tmp_path / "tiny", "2m") as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.parametrize("bound", [100_000, 500])

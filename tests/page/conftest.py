@@ -11,10 +11,9 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.page.scripted import ScriptedMonitor
-from tests.page.serving import served
 from tests.page.world import a_day
-from tests.support.chromium import NoChromiumError, chromium
-from tests.support.monitor import free_port
+from tests.support.chromium import chromium_or_skip
+from tests.support.serving import running
 
 PATIENCE_MS = 15_000
 
@@ -37,12 +36,7 @@ def browser() -> Iterator[Browser]:
 
     Ended with the package: Playwright keeps an event loop running, beside which no other test could start its own.
     """
-    try:
-        found = chromium()
-    except NoChromiumError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
+    found = chromium_or_skip()
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(
             executable_path=str(found.program), env={**os.environ, **found.env}, args=["--no-sandbox", "--disable-gpu"]
@@ -80,8 +74,8 @@ def tab(browser: Browser) -> Iterator[MakeTab]:
 @pytest.fixture
 def scripted() -> Iterator[ScriptedMonitor]:
     """A scripted monitor with a day behind it."""
-    monitor = ScriptedMonitor(a_day(), free_port())
-    with served(monitor.server):
+    monitor = ScriptedMonitor(a_day())
+    with running(monitor.server) as monitor.url:
         yield monitor
 
 

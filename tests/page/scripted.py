@@ -33,9 +33,10 @@ TYPES = {
 class ScriptedMonitor:
     """The contract's routes over a `World`; serves on a thread of its own."""
 
-    def __init__(self, world: World, port: int) -> None:
+    def __init__(self, world: World) -> None:
         self.world = world
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = ""
+        """Its address, once it is served."""
         self.token = ""
         self.answers: dict[str, tuple[int, str]] = {}
         """Path to a status and a detail that it answers with from now on."""
@@ -46,7 +47,7 @@ class ScriptedMonitor:
         self.live_opened = 0
         self.asked: list[tuple[str, str, Any]] = []
         """Method, path and body of every request under /api."""
-        config = uvicorn.Config(self._app(), port=port, log_level="error", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(self._app(), lifespan="off", log_level="error", timeout_graceful_shutdown=1)
         self.server = uvicorn.Server(config)
 
     def _app(self) -> FastAPI:

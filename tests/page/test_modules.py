@@ -12,15 +12,14 @@ from hypothesis import strategies as st
 from playwright.sync_api import Browser, Page
 
 from tests.page.scripted import ScriptedMonitor
-from tests.page.serving import served
 from tests.page.world import World
-from tests.support.monitor import free_port
+from tests.support.serving import running
 
 
 @pytest.fixture(scope="module")
 def page(browser: Browser) -> Iterator[Page]:
     """A page of the monitor that does nothing: its modules can be imported there."""
-    with served(ScriptedMonitor(World(), free_port()).server) as url:
+    with running(ScriptedMonitor(World()).server) as url:
         context = browser.new_context()
         made = context.new_page()
         made.goto(f"{url}/static/uPlot.LICENSE.txt")

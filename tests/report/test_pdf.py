@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from monitor.report.html.run_page import run_page
 from monitor.report.model import RunReport
 from monitor.report.pdf import PdfError, find_browser, write_pdf
-from tests.support.chromium import NoChromiumError, chromium
+from tests.support.chromium import chromium_or_skip
 
 
 def program(folder: Path, body: str) -> str:
@@ -25,12 +24,7 @@ def program(folder: Path, body: str) -> str:
 @pytest.fixture
 def browser(monkeypatch: pytest.MonkeyPatch) -> str:
     """A real one, fetched first where it is missing."""
-    try:
-        found = chromium()
-    except NoChromiumError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
+    found = chromium_or_skip()
     for name, value in found.env.items():
         monkeypatch.setenv(name, value)
     return str(found.program)

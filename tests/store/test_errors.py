@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +15,7 @@ from monitor.store.errors import StoreCorrupt, StoreError, StoreFull, StoreLocke
 from monitor.store.store import Store
 from probes.record import Gap
 from tests.support.records import SECOND, T0, record, run
+from tests.support.tmpfs import tmpfs
 
 EVERYTHING = (T0 - SECOND, T0 + 10**7 * SECOND)
 
@@ -33,17 +33,8 @@ def fill(store: Store) -> tuple[int, StoreError]:
 @pytest.fixture
 def tiny(tmp_path: Path) -> Iterator[Path]:
     """A file system of two megabytes."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a tmpfs needs root; the page limit test covers the same answer of SQLite")
-    try:
+    with tmpfs(tmp_path / "tiny", "2m") as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk_refuses_whole_batches_and_works_again_when_there_is_room(tiny: Path) -> None:

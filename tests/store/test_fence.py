@@ -124,9 +124,9 @@ def test_who_waits_while_another_takes_the_term_is_shut_out_too(place: Place, is
         assert new.runs()[1] == 0
 
 
+@pytest.mark.parametrize("place", ["postgresql"], indirect=True)
 def test_replicas_share_a_postgresql_that_a_single_service_does_not(place: Place, store: Store, other: Store) -> None:
-    if place.kind == "sqlite":
-        pytest.skip("the lock of data_dir says who has a file")
+    """Of a file the lock of data_dir says who has it."""
     store.hold(shared=True)
     other.hold(shared=True)
     with closing(Store(place.url)) as alone:

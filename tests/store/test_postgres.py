@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from monitor.store.store import Store
 from tests.support.monitor import free_port, wait_for
 from tests.support.postgres import PASSWORD, Server, server
 from tests.support.records import SECOND, T0, record, run
+from tests.support.tmpfs import tmpfs
 
 EVERYTHING = (T0 - SECOND, T0 + 10**7 * SECOND)
 
@@ -250,24 +250,16 @@ def test_a_server_that_is_killed_keeps_what_was_taken_and_is_used_again_when_it_
 @pytest.fixture
 def tiny_postgres(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Server, Path]]:
     """A server whose database lies on a file system of a few megabytes, and that file system."""
-    with server() as made:
-        space = made.data.parent / "tiny"
-        space.mkdir()
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=24m,mode=777", "tmpfs", str(space)], capture_output=True, check=False
-        )
-        if mounted.returncode:
-            pytest.skip("mounting a tmpfs needs root")
+    with server() as made, tmpfs(made.data.parent / "tiny", "24m") as space:
+        folder = space / "tables"
+        folder.mkdir(mode=0o700)
+        made.own(folder)
+        made.ask(f"create tablespace tiny location '{folder}'")
+        made.ask("create database small tablespace tiny")
         try:
-            folder = space / "tables"
-            folder.mkdir(mode=0o700)
-            made.own(folder)
-            made.ask(f"create tablespace tiny location '{folder}'")
-            made.ask("create database small tablespace tiny")
             yield made, space
         finally:
             made.stop()
-            subprocess.run(["umount", str(space)], check=True)
 
 
 def test_a_full_disk_refuses_whole_batches_and_works_again_when_there_is_room(

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from monitor.demo.provision import DEFAULT_FOLDER
 
 PACKAGES = ("chromium", "fonts-dejavu-core")
@@ -94,3 +96,13 @@ def _environment(root: Path) -> dict[str, str]:
         config.write_text(_FONTS.format(root=root), encoding="utf-8")
         env["FONTCONFIG_FILE"] = str(config)
     return env
+
+
+def chromium_or_skip() -> Chromium:
+    """For a fixture: under CI it has to be there, elsewhere its lack is a reason to skip."""
+    try:
+        return chromium()
+    except NoChromiumError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
