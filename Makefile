@@ -30,13 +30,13 @@ tools: setup  ## what the demo and the end-to-end tests need beside it: ai-dynam
 demo: setup  ## break a real deployment and see (KEEP=1, TOPOLOGY=agg|disagg, WORKERS=1|2, ENGINE=vllm|sglang|trtllm, DISCOVERY=file|etcd)
 	@$(BIN)/aftershock demo --topology $(TOPOLOGY) --workers $(WORKERS) --engine $(ENGINE) --discovery $(DISCOVERY) $(if $(KEEP),--keep)
 
-# KUBECONFIG is put aside: nobody's own cluster is broken by a plain `make test`. 5 is pytest's word for no tests chosen.
+# KUBECONFIG is put aside: nobody's own cluster is broken by a plain `make test`.
 test: lint tools  ## every check; the shorter ones on a real Kubernetes where this machine can carry one (CLUSTER=no: without)
 	$(PYTEST) -m 'not cluster' $(ARGS)
 	@if [ "$(CLUSTER)" = no ]; then echo "tests/cluster is LEFT OUT: CLUSTER=no"; \
 	else why=$$($(BIN)/python -m tests.cluster.rig why-not) || case $$? in 3) ;; *) exit 1;; esac; \
 	if [ -n "$$why" ]; then echo "tests/cluster is LEFT OUT: $$why"; \
-	else env -u KUBECONFIG $(PYTEST) tests/cluster -m 'cluster and not long' $(ARGS) || [ $$? = 5 ]; fi; fi
+	else env -u KUBECONFIG $(BIN)/python -m tests.cluster --short $(ARGS); fi; fi
 
 lint: setup  ## style, types, layers
 	$(BIN)/ruff check
@@ -50,8 +50,8 @@ unit: setup  ## the quick tests: everything but real Dynamo
 e2e: tools  ## real Dynamo, aiperf and Prometheus
 	$(PYTEST) -m e2e $(ARGS)
 
-test-cluster: setup  ## all on a real Kubernetes, 30 minutes: started here (root, Debian; 10 minutes to build once), or the one that KUBECONFIG names
-	$(PYTEST) tests/cluster $(ARGS)
+test-cluster: setup  ## all on a real Kubernetes, 20 minutes: started here (root, Debian; 10 minutes to build once), or the one that KUBECONFIG names
+	$(BIN)/python -m tests.cluster $(ARGS)
 
 cluster-up: setup  ## start that Kubernetes and leave it running
 	$(BIN)/python -m tests.cluster.rig up

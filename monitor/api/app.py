@@ -52,6 +52,7 @@ def _handle_errors(app: FastAPI) -> None:
         body = {
             "detail": str(error),
             "rule": error.refusal.rule,
+            "passing": error.refusal.passing,
             "run_id": error.run.id if error.run else None,
             "holder": error.refusal.holder,
         }

@@ -20,6 +20,7 @@ class Refused(Problem):
     """The guard said no."""
 
     rule: str = Field(description="Which rule refused.")
+    passing: bool = Field(description="Whether it passes by itself, so that it is worth asking again.")
     run_id: str | None = Field(description="The skipped run that keeps the refusal.")
     holder: str | None = Field(description="The run that holds the deployment, where that is the reason.")
 

@@ -16,7 +16,7 @@ from monitor.cli.figures import exit_code
 from monitor.cli.render import complain, print_json, say
 from monitor.cli.render_lists import list_runs, show_dry_run, show_report
 from monitor.cli.render_run import show_run
-from monitor.cli.wait import wait_for
+from monitor.cli.wait import LONGEST_SECONDS, Wish, start_when_let, wait_for
 from monitor.model import Run, Verdict
 
 runs = plain_group("What happened.")
@@ -41,6 +41,16 @@ def inject(
     ] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the result, or only begin.")] = True,
     seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of random choices.")] = None,
+    retry_for: Annotated[
+        float,
+        typer.Option(
+            "--retry-for",
+            metavar="SECONDS",
+            min=0,
+            max=LONGEST_SECONDS,
+            help="Ask again for so long while it is refused for what passes by itself, such as a cooldown.",
+        ),
+    ] = 0,
     url: Url = None,
     json_: Json = False,
 ) -> None:
@@ -51,6 +61,7 @@ def inject(
       aftershock inject worker
       aftershock inject worker_stall --set duration_seconds=3 --instance random
       aftershock inject worker --dry-run
+      aftershock inject worker --retry-for 120
     \b
     Exit codes: 0 no impact, or recovered with no objective missed; 1 an objective was
     missed, or the run is not_injected, not_recovered, inconclusive, aborted,
@@ -63,7 +74,7 @@ def inject(
             _dry_run(client, fault, changes, seed, json_=json_)
             return
         try:
-            run = client.start(fault, changes, seed)
+            run = start_when_let(client, Wish(fault, changes, seed), retry_for)
         except Refused as refused:
             if json_:
                 print_json(refused.body)

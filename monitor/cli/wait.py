@@ -1,4 +1,4 @@
-"""Waits for a run, with its progress on standard error."""
+"""Waits for a run, and before it for the guard, with the progress on standard error."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from monitor.cli.client import Client
-from monitor.cli.errors import ApiError, CliError, Unreachable
+from monitor.cli.errors import ApiError, CliError, Refused, Unreachable
+from monitor.cli.render import complain
 from monitor.model import Phase, Run
 
 POLL_SECONDS = 0.5
+AGAIN_SECONDS = 1.0
+"""Between two questions to the guard."""
 PATIENCE_SECONDS = 30.0
 """How long the service may be out of reach while a run is waited for; a restart takes that long."""
 LONGEST_SECONDS = 8 * 3600.0
@@ -47,6 +50,54 @@ class Progress:
         if self.stream.isatty() and self.last_phase:
             self.stream.write("\r\x1b[K")
             self.stream.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A run that somebody wants."""
+
+    fault: str
+    changes: dict[str, Any]
+    seed: int | None
+
+
+def start_when_let(
+    client: Client,
+    wish: Wish,
+    seconds: float,
+    *,
+    monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Run:
+    """Begin a run; for so many seconds it is asked again while it is refused for what passes by itself.
+
+    Asks by dry runs, of which no refused run is kept. Raises `Refused` when the time is over, at once when it is
+    refused for something else, and `Interrupted`.
+    """
+    give_up, told = monotonic() + seconds, ""
+    try:
+        while monotonic() < give_up:
+            dry = client.dry_run(wish.fault, wish.changes, wish.seed)
+            if not dry.get("passing"):
+                try:
+                    return client.start(wish.fault, wish.changes, wish.seed)
+                except Refused as refused:  # somebody else was quicker
+                    dry = refused.body
+                    if not dry.get("passing"):
+                        raise
+            reason = str(dry.get("would_be_refused") or dry.get("detail"))
+            if (now := _without_figures(reason)) != told:
+                told = now
+                complain(f"not yet: {reason}")
+            sleep(min(AGAIN_SECONDS, max(0.0, give_up - monotonic())))
+    except KeyboardInterrupt:
+        raise Interrupted(f"{wish.fault} was not begun") from None
+    return client.start(wish.fault, wish.changes, wish.seed)
+
+
+def _without_figures(reason: str) -> str:
+    """For telling a new reason from one that has merely come nearer to its end."""
+    return "".join(letter for letter in reason if not letter.isdigit())
 
 
 def wait_for(

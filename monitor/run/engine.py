@@ -63,6 +63,8 @@ class DryRun(Model):
     spec: dict[str, Any]
     instances: tuple[Instance, ...]
     would_be_refused: str | None
+    passing: bool = False
+    """Whether that passes by itself, so that it is worth asking again."""
 
 
 class Stopped(Model):
@@ -195,7 +197,11 @@ class Engine:
         except (NotInjected, FaultError) as error:
             reason = reason or f"not_injected: {error}"
         return DryRun(
-            fault=request.fault, spec=fault.model_dump(mode="json"), instances=instances, would_be_refused=reason
+            fault=request.fault,
+            spec=fault.model_dump(mode="json"),
+            instances=instances,
+            would_be_refused=reason,
+            passing=refused is not None and refused.passing,
         )
 
     @property

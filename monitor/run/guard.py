@@ -30,6 +30,10 @@ class Rule(StrEnum):
     LEASE = "lease"
 
 
+PASSING = frozenset({Rule.BUSY, Rule.COOLDOWN, Rule.PROBE, Rule.STEADY_STATE, Rule.STORE, Rule.CLOCK, Rule.LEASE})
+"""What passes without anybody's help, so that it is worth asking again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a run may not begin. `holder` is the run in the way, if one is."""
@@ -37,6 +41,10 @@ class Refusal:
     rule: Rule
     reason: str
     holder: str | None = None
+
+    @property
+    def passing(self) -> bool:
+        return self.rule in PASSING
 
 
 @dataclass(frozen=True, slots=True)

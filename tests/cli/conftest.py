@@ -84,12 +84,15 @@ class Stub:
     """Fixed answers by method and path, before all else."""
     unfold: list[Run] = field(default_factory=list)
     """Successive states of a run that is being waited for."""
+    in_turn: list[tuple[int, Any]] = field(default_factory=list)
+    """Answers to the next requests for runs and dry runs, before all else."""
     headers: list[dict[str, str]] = field(default_factory=list)
 
     def answer(self, method: str, path: str, body: dict[str, Any], query: dict[str, str]) -> tuple[int, Any]:
         self.asked.append((method, path, body or query))
-        if (method, path) in self.answers:
-            return self.answers[method, path]
+        fixed = self._fixed(method, path)
+        if fixed is not None:
+            return fixed
         if method == "GET" and path == "/api/v1/runs":
             return 200, {"runs": [r.model_dump(mode="json") for r in self.runs.values()], "total": 41}
         if method == "GET" and path.startswith("/api/v1/runs/"):
@@ -99,6 +102,11 @@ class Stub:
         if path == "/api/v1/status":
             return 200, STATUS
         return 404, {"detail": "no such page"}
+
+    def _fixed(self, method: str, path: str) -> tuple[int, Any] | None:
+        if (method, path) == ("POST", "/api/v1/runs") and self.in_turn:
+            return self.in_turn.pop(0)
+        return self.answers.get((method, path))
 
     def _run(self, run_id: str) -> tuple[int, Any]:
         if self.unfold and self.unfold[0].id == run_id:

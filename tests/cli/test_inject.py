@@ -9,7 +9,7 @@ import pytest
 
 from monitor.cli import wait
 from monitor.cli.client import Client
-from monitor.cli.errors import Unreachable
+from monitor.cli.errors import Refused, Unreachable
 from monitor.cli.running import parse_changes
 from monitor.model import ObjectiveResult, Phase, Run, Verdict
 from tests.cli.conftest import Cli, Stub, make_run
@@ -148,6 +148,71 @@ def test_errors_of_the_service_are_one_line(stub: Stub, cli: Cli, status: int, d
     assert done.code == code
     assert done.err == f"aftershock: {detail}\n"
     assert done.out == ""
+
+
+class TestRetry:
+    @pytest.fixture(autouse=True)
+    def at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("monitor.cli.wait.AGAIN_SECONDS", 0.01)
+
+    @staticmethod
+    def dry(reason: str | None, *, passing: bool = False) -> tuple[int, dict[str, Any]]:
+        return 200, TestDryRun.body | {"would_be_refused": reason, "passing": passing}
+
+    @staticmethod
+    def refused(reason: str, *, passing: bool) -> tuple[int, dict[str, Any]]:
+        return 409, TestRefused.body | {"detail": reason, "passing": passing}
+
+    def asked(self, stub: Stub) -> list[bool]:
+        """Dry or not, in turn."""
+        return [body["dry_run"] for method, path, body in stub.asked if (method, path) == ("POST", "/api/v1/runs")]
+
+    def test_what_passes_is_waited_for_by_dry_runs(self, stub: Stub, cli: Cli) -> None:
+        begin(stub, make_run())
+        passing = [self.dry(f"cooldown: {left} s left", passing=True) for left in (12, 11, 2)]
+        stub.in_turn = [*passing, self.dry("no steady state", passing=True), self.dry(None)]
+        done = cli("inject", "worker", "--retry-for", "60")
+        assert done.code == 0, done.all
+        assert self.asked(stub) == [True] * 5 + [False]
+        said = [line for line in done.err.splitlines() if line.startswith("not yet")]
+        assert said == ["not yet: cooldown: 12 s left", "not yet: no steady state"]
+
+    def test_somebody_who_was_quicker_is_waited_for_too(self, stub: Stub, cli: Cli) -> None:
+        begin(stub, make_run())
+        stub.in_turn = [self.dry(None), self.refused("run r7 is active", passing=True), self.dry(None)]
+        done = cli("inject", "worker", "--retry-for", "60")
+        assert done.code == 0, done.all
+        assert self.asked(stub) == [True, False, True, False]
+
+    def test_what_does_not_pass_by_itself_is_refused_at_once(self, stub: Stub, cli: Cli) -> None:
+        stub.in_turn = [self.dry("stopped: smoke"), self.refused("stopped: smoke", passing=False)]
+        done = cli("inject", "worker", "--retry-for", "60")
+        assert done.code == 1
+        assert "refused: stopped: smoke" in done.err
+        assert self.asked(stub) == [True, False]
+
+    def test_the_end_of_the_time_is_a_refusal_that_is_kept(self, stub: Stub, cli: Cli) -> None:
+        stub.answers["POST", "/api/v1/runs"] = self.dry("cooldown: 9 s left", passing=True)
+        stub.in_turn = [self.dry("cooldown: 9 s left", passing=True)]
+
+        def after(*_: object) -> None:
+            stub.answers["POST", "/api/v1/runs"] = self.refused("cooldown: 9 s left", passing=True)
+
+        clock = iter([0.0, 1.0, 2.0, 60.0, 61.0])
+        with pytest.raises(Refused, match="cooldown"):
+            wait.start_when_let(
+                Client(stub.url), wait.Wish("worker", {}, None), 60.0, monotonic=lambda: next(clock), sleep=after
+            )
+        assert self.asked(stub) == [True, False]
+
+    def test_ctrl_c_says_that_nothing_was_begun(self, stub: Stub, cli: Cli) -> None:
+        stub.answers["POST", "/api/v1/runs"] = self.dry("cooldown: 9 s left", passing=True)
+
+        def interrupt(_: float) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(wait.Interrupted, match="worker was not begun"):
+            wait.start_when_let(Client(stub.url), wait.Wish("worker", {}, None), 60.0, sleep=interrupt)
 
 
 class TestDryRun:

@@ -23,13 +23,30 @@ from tests.cluster.small import deploy, image_of
 from tests.cluster.world import Cluster
 
 BEGAN = time.monotonic()
+_TOGETHER = ("test_chart", "test_cli", "test_replicas", "test_rig", "test_target", "test_negative", "test_bad_luck")
+"""Files whose tests share what takes long to make, in the order in which they begin; the longest first."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests of this folder need a cluster."""
-    for item in items:
+    """Marks who needs a cluster, and who stays together when tests run side by side."""
+    for item in filter(_ours, items):
         if "cluster" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.cluster)
+        if item.get_closest_marker("xdist_group") is None and item.path.stem in _TOGETHER:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=_turn)
+
+
+def _ours(item: pytest.Item) -> bool:
+    return item.path.parent == Path(__file__).parent
+
+
+def _turn(item: pytest.Item) -> int:
+    """Tests of other folders keep their places before ours."""
+    if not _ours(item):
+        return -1
+    return _TOGETHER.index(item.path.stem) if item.path.stem in _TOGETHER else len(_TOGETHER)
 
 
 @pytest.fixture(scope="session")

@@ -89,6 +89,16 @@ class Release:
             forward.terminate()
             forward.wait()
 
+    def revision(self) -> str:
+        """Of the store's schema, by a look into its file from inside."""
+        script = (
+            "import sqlite3, glob; (file,) = glob.glob('/data/**/aftershock.db', recursive=True); "
+            "print(sqlite3.connect(file).execute('select version_num from alembic_version').fetchone()[0])"
+        )
+        words = [str(self.kubectl), "--kubeconfig", str(self.cluster.kubeconfig), "-n", self.namespace]
+        words += ["exec", f"deploy/{RELEASE}", "--", "python", "-c", script]
+        return subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
     def logs(self) -> str:
         """The service's last words, for a failed test."""
         words = [str(self.kubectl), "--kubeconfig", str(self.cluster.kubeconfig), "-n", self.namespace]

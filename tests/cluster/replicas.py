@@ -110,7 +110,7 @@ def config(endpoint: int, store: str, worker: Small, kubeconfig: Path, name: str
         "probes": [
             {"name": "chat", "request_rate": 5, "output_tokens": 8, "request_timeout_seconds": 5, "overdue_seconds": 2}
         ],
-        "faults": {"down": {"fault": down}, "freeze": {"fault": stall}, "cordon": {"fault": cordon}},
+        "faults": {"down": {"fault": down}, "stall": {"fault": stall}, "cordon": {"fault": cordon}},
         "guard": {"cooldown_seconds": 0, "max_percent": 100, "steady_state": {"window_seconds": 4, "min_requests": 10}},
         "run": {"baseline_seconds": 3, "hold_seconds": 2, "observe_seconds": 3, "horizon_seconds": 15},
         "store": {"url": store},

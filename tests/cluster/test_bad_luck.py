@@ -15,7 +15,7 @@ from tests.cluster.small import Small, deploy, image_of
 from tests.cluster.world import ASK, Cluster, until
 from tests.support.monitor import Monitor, free_port, supervised, wait_for
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.alone]
 
 REPLICAS = 2
 

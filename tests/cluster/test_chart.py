@@ -9,10 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
+from monitor.store.database import HEAD
 from tests.chart.helm import Helm, HelmRefused
 from tests.cluster.manifests import Graph
 from tests.cluster.release import QUICK, RELEASE, gone, installed, ours
 from tests.cluster.rig.images import AFTERSHOCK
+from tests.cluster.rig.next_version import REVISION, provide_next
 from tests.cluster.world import ASK, Cluster, until
 
 SCHEDULED = ("worker_pod", "worker", "worker_stall", "worker_rollout", "worker_scale_down")
@@ -40,6 +42,7 @@ def begin(api: httpx.Client, fault: str, changes: dict[str, Any] | None = None) 
 
 
 @pytest.mark.long
+@pytest.mark.xdist_group("soak")
 @pytest.mark.timeout(900)
 def test_a_soak_on_a_schedule(
     cluster: Cluster, graph: Graph, namespace: str, helm: Helm, clients: dict[str, Path]
@@ -97,22 +100,39 @@ def test_an_uninstall_during_a_fault_reverts_first(
 
 
 @pytest.mark.timeout(400)
-def test_an_upgrade_during_a_fault_reverts_first_and_keeps_results_and_token(
+def test_an_upgrade_during_a_fault_reverts_first_keeps_results_and_token_and_migrates_the_store(
     cluster: Cluster, graph: Graph, namespace: str, helm: Helm, clients: dict[str, Path]
 ) -> None:
-    with installed(cluster, clients, namespace, graph, helm=helm, config=QUICK) as release:
+    each_minute = [{"name": "control", "faults": ["none"], "timing": {"cron": "* * * * *"}}]
+    config = QUICK | {"schedules": each_minute}
+    with installed(cluster, clients, namespace, graph, helm=helm, config=config) as release:
         with release.api() as api:
             run = begin(api, "worker_scale_down", {"duration_seconds": 3000})
             until("the fault to act", 90, lambda: phase(api, run) == "effective")
         token = release.token()
-        changed = QUICK | {"slo": {"good_ratio": 0.9}}
-        release.install(release.endpoint, graph.name, cluster.image(AFTERSHOCK), changed)
+        assert release.revision() == HEAD
+        release.install(release.endpoint, graph.name, next_image(cluster), config | {"slo": {"good_ratio": 0.9}})
+        upgraded_ns = time.time_ns()
         assert release.token() == token
         assert _replicas(cluster, namespace) == 2
+        assert release.revision() == (REVISION if cluster.node else HEAD)
         with release.api() as api:
             assert api.get(f"/api/v1/runs/{run}").json()["verdict"] == "aborted"
             assert api.get("/api/v1/status").json()["stopped"] is None
+            until("a run of the schedule", 120, lambda: _judged_since(api, upgraded_ns))
     until("the deployment to be whole", 90, lambda: cluster.all_ready(namespace))
+
+
+def next_image(cluster: Cluster) -> str:
+    """Of the next version, where there is a node to hand it to."""
+    return provide_next(cluster.node, print) if cluster.node else cluster.image(AFTERSHOCK)
+
+
+def _judged_since(api: httpx.Client, since_ns: int) -> bool:
+    """Whether a scheduled run has begun after that, and has come to its end."""
+    found = api.get("/api/v1/runs?limit=1000").json()["runs"]
+    later = [one for one in found if one["requested_by"] == "schedule:control" and one["t_requested"] > since_ns]
+    return any(one["verdict"] in {"no_impact", "recovered", "not_recovered"} for one in later)
 
 
 def _replicas(cluster: Cluster, namespace: str) -> int:

@@ -189,6 +189,7 @@ def test_a_drain_that_the_server_forbids_is_put_back(
     assert not node.cordoned
 
 
+@pytest.mark.alone
 @pytest.mark.pods(replicas=2, grace=0)
 def test_the_real_node_is_drained_as_far_as_the_budget_allows(bench: Bench) -> None:
     """One node only: what is evicted waits until it is uncordoned, so the second pod may not go."""

@@ -76,6 +76,7 @@ def test_ready_is_the_operators_word_and_the_pods(cluster: Cluster, namespace: s
         cluster.set_status(namespace, graph, ready=True)
 
 
+@pytest.mark.alone
 def test_the_watch_goes_on_after_the_api_server_was_killed(cluster: Cluster, namespace: str, graph: Graph) -> None:
     node = cluster.node
     if node is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,77 +75,88 @@ def compared(run: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def check_control(run: dict[str, Any], _: str) -> None:
+    assert run["verdict"] == "no_impact", run["reason"]
+    assert {c["status"] for c in run["comparisons"]} == {"agree"}, run["comparisons"]
+    for witness in (client_of(run), server_of(run), trace_of(run)):
+        assert (witness["status"], witness["failed_requests"]) == ("ok", 0), witness["reason"]
+
+
+def check_kill(run: dict[str, Any], prometheus: str) -> None:
+    assert "SIGKILL (waitpid)" in run["evidence"]["summary"]
+    client, server, trace = client_of(run), server_of(run), trace_of(run)
+    assert client["failed_requests"] >= 10, "half of the new requests fail until the lease of 10 s is over"
+    assert client["truncated_requests"] >= 1, "streams on the killed worker were cut"
+    assert 3 < client["error_window_seconds"] < 20
+    assert run["t_replaced"] is not None
+    # Dynamo's own counter and the client count the same requests; those in flight at the edges may differ.
+    assert abs(server["failed_requests"] - client["failed_requests"]) <= 2, (server, client)
+    assert trace["failed_requests"] == client["failed_requests"], trace
+    # From the graph of failures to the trace of one of them.
+    found = exemplars(prometheus, 'aftershock_probe_requests_total{outcome="failed"}')
+    assert found & set(trace["failed_traces"]), (found, trace["failed_traces"])
+
+
+def check_stall(run: dict[str, Any], _: str) -> None:
+    assert client_of(run)["slow_requests"] >= 1, "streams on the stalled worker stood still"
+    assert any("T at start, T in the middle, T before SIGCONT" in o for o in run["observations"])
+    assert 7 < (run["t_reverted"] - run["t_effect"]) / 1e9 < 9
+    assert trace_of(run)["slow_requests"] >= 1
+
+
+def check_frontend(run: dict[str, Any], _: str) -> None:
+    refused = client_of(run)["errors"].get("connection_refused", 0)
+    assert refused >= 1
+    assert server_of(run)["status"] == "inconclusive", "a frontend that is gone reports nothing"
+    assert server_of(run)["reason"]
+    assert any(f"{refused} refused connections left no trace" in n for n in trace_of(run)["notes"])
+
+
+def check_frontend_kill(run: dict[str, Any], _: str) -> None:
+    cut = client_of(run)["failed_requests"] - client_of(run)["errors"].get("connection_refused", 0)
+    assert cut >= 1, "streams were cut with the frontend"
+    assert server_of(run)["status"] == "inconclusive"
+    # Its spans went with it: what was in flight is an orphan, or nothing at all.
+    trace = trace_of(run)
+    assert trace["died_in"].get("frontend", 0) + trace["lost_requests"] >= 1, trace
+
+
+def check_etcd(run: dict[str, Any], _: str) -> None:
+    assert client_of(run)["failed_requests"] >= 10, "Dynamo's processes end when they lose their leases"
+
+
+Check = Callable[[dict[str, Any], str], None]
+STORY: tuple[tuple[str, dict[str, Any], Check], ...] = (
+    ("none", {}, check_control),
+    ("worker", {}, check_kill),
+    ("worker_stall", {"duration_seconds": 8}, check_stall),
+    ("frontend", {}, check_frontend),
+    ("frontend_kill", {}, check_frontend_kill),
+    ("etcd_stall", {"duration_seconds": 12}, check_etcd),
+)
+"""Faults in their order, what is changed in them, and what their runs must show; a check gets Prometheus' address."""
+
+
 def test_three_witnesses_of_kill_stall_frontend_and_etcd(
     dynamo: MakeDynamo, prometheus: MakePrometheus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    port = free_port()
+    port, api = free_port(), free_port()
     deployment = dynamo(workers=2, discovery="etcd", otlp_endpoint=f"http://127.0.0.1:{port}")
-    api = free_port()
     metrics = prometheus((*deployment.scrape_targets, ScrapeTarget("aftershock", f"127.0.0.1:{api}")))
     settings = config(deployment, prometheus=metrics.url, traces={"http_listen": f"127.0.0.1:{port}"})
     lines = []
     with Monitor(settings, tmp_path / "monitor", port=api) as monitor:
         monitor.start()
-
-        def finished(fault: str, **changes: Any) -> dict[str, Any]:
+        for fault, changes, check in STORY:
             monitor.wait_steady()
             run = monitor.finished(monitor.inject(fault, **changes)["id"])
             lines.extend(compared(run))
+            if fault != "none":
+                assert run["verdict"] == "recovered", run["reason"]
+            check(run, metrics.url)
             shown = monitor.cli("runs", "show", run["id"])
             assert shown.returncode == 0
             assert all(w in shown.stdout for w in ("client", "server", "trace", "Do they agree")), shown.stdout
-            return run
-
-        control = finished("none")
-        assert control["verdict"] == "no_impact", control["reason"]
-        assert {c["status"] for c in control["comparisons"]} == {"agree"}, control["comparisons"]
-        for witness in (client_of(control), server_of(control), trace_of(control)):
-            assert (witness["status"], witness["failed_requests"]) == ("ok", 0), witness["reason"]
-
-        kill = finished("worker")
-        assert kill["verdict"] == "recovered", kill["reason"]
-        assert "SIGKILL (waitpid)" in kill["evidence"]["summary"]
-        client, server, trace = client_of(kill), server_of(kill), trace_of(kill)
-        assert client["failed_requests"] >= 10, "half of the new requests fail until the lease of 10 s is over"
-        assert client["truncated_requests"] >= 1, "streams on the killed worker were cut"
-        assert 3 < client["error_window_seconds"] < 20
-        assert kill["t_replaced"] is not None
-        # Dynamo's own counter and the client count the same requests; those in flight at the edges may differ.
-        assert abs(server["failed_requests"] - client["failed_requests"]) <= 2, (server, client)
-        assert trace["failed_requests"] == client["failed_requests"], trace
-
-        # From the graph of failures to the trace of one of them.
-        found = exemplars(metrics.url, 'aftershock_probe_requests_total{outcome="failed"}')
-        assert found & set(trace["failed_traces"]), (found, trace["failed_traces"])
-
-        stall = finished("worker_stall", duration_seconds=8)
-        assert stall["verdict"] == "recovered", stall["reason"]
-        assert client_of(stall)["slow_requests"] >= 1, "streams on the stalled worker stood still"
-        assert any("T at start, T in the middle, T before SIGCONT" in o for o in stall["observations"])
-        assert 7 < (stall["t_reverted"] - stall["t_effect"]) / 1e9 < 9
-        assert trace_of(stall)["slow_requests"] >= 1
-
-        frontend = finished("frontend")
-        assert frontend["verdict"] == "recovered", frontend["reason"]
-        refused = client_of(frontend)["errors"].get("connection_refused", 0)
-        assert refused >= 1
-        assert server_of(frontend)["status"] == "inconclusive", "a frontend that is gone reports nothing"
-        assert server_of(frontend)["reason"]
-        assert any(f"{refused} refused connections left no trace" in n for n in trace_of(frontend)["notes"])
-
-        killed = finished("frontend_kill")
-        assert killed["verdict"] == "recovered", killed["reason"]
-        cut = client_of(killed)["failed_requests"] - client_of(killed)["errors"].get("connection_refused", 0)
-        assert cut >= 1, "streams were cut with the frontend"
-        assert server_of(killed)["status"] == "inconclusive"
-        # Its spans went with it: what was in flight is an orphan, or nothing at all.
-        trace = trace_of(killed)
-        assert trace["died_in"].get("frontend", 0) + trace["lost_requests"] >= 1, trace
-
-        etcd = finished("etcd_stall", duration_seconds=12)
-        assert etcd["verdict"] == "recovered", etcd["reason"]
-        assert client_of(etcd)["failed_requests"] >= 10, "Dynamo's processes end when they lose their leases"
-
         listed = json.loads(monitor.cli("runs", "ls", "--json").stdout)
         assert [r["verdict"] for r in listed["runs"]] == ["recovered"] * 5 + ["no_impact"]
         page = monitor.get("/metrics").text

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,13 +49,7 @@ def test_a_killed_worker_with_and_without_migration(
     client, server, trace = client_of(run), server_of(run), trace_of(run)
     with capsys.disabled():
         print(f"\n  {layout}, migration limit {limit}: {trace['requests']} of {client['requests']} requests traced")
-        for name in ("failed_requests", "truncated_requests", "error_window_seconds", "recovery_from_effect_seconds"):
-            print(f"  {name}: client {client[name]}, trace {trace[name]}")
-        print(
-            f"  migrated {trace['migrated_requests']} (Dynamo counts {attempts:g} attempts); died in {trace['died_in']}"
-        )
-        print(f"  died on {trace['died_on']}; lost {trace['lost_requests']}; {trace['reason']}; {trace['notes']}")
-        print("  " + "\n  ".join(compared(run)))
+        tell(run, attempts)
 
     calm = trace_of(control)
     assert (calm["status"], calm["verdict"], calm["failed_requests"]) == ("ok", "no_impact", 0), calm["reason"]
@@ -79,9 +75,24 @@ def test_a_killed_worker_with_and_without_migration(
         assert trace["migrated_requests"] == 0
         # Those that were cut before their first token are failed, not truncated.
         assert attempts >= trace["died_in"]["decode"] >= client["truncated_requests"] >= 1
+    assert_edges_agree(client, trace)
+    assert "died in" in shown
+    assert 'aftershock_source_up{source="otlp"} 1.0' in page
+
+
+def tell(run: Mapping[str, Any], attempts: float) -> None:
+    """The figures, for who reads the test's output."""
+    client, trace = client_of(run), trace_of(run)
+    for name in ("failed_requests", "truncated_requests", "error_window_seconds", "recovery_from_effect_seconds"):
+        print(f"  {name}: client {client[name]}, trace {trace[name]}")
+    print(f"  migrated {trace['migrated_requests']} (Dynamo counts {attempts:g} attempts); died in {trace['died_in']}")
+    print(f"  died on {trace['died_on']}; lost {trace['lost_requests']}; {trace['reason']}; {trace['notes']}")
+    print("  " + "\n  ".join(compared(run)))
+
+
+def assert_edges_agree(client: Mapping[str, Any], trace: Mapping[str, Any]) -> None:
+    """Within what either can tell."""
     for edge, sharpness in (("t_impact", "at_impact_seconds"), ("t_recovered", "at_recovery_seconds")):
         # A second more: on a busy machine a request may wait that long at the frontend's door.
         gap = client["resolution"][sharpness] + trace["resolution"][sharpness] + 1.0
         assert abs(trace[edge] - client[edge]) / 1e9 <= gap, edge
-    assert "died in" in shown
-    assert 'aftershock_source_up{source="otlp"} 1.0' in page

@@ -185,7 +185,7 @@ def test_a_refusal_names_its_rule(face: Face, client: TestClient) -> None:
     face.trouble = "disk full"
     answer = client.post("/api/v1/runs", json={"fault": "none"})
     assert answer.status_code == 409
-    assert answer.json()["rule"] == "store"
+    assert (answer.json()["rule"], answer.json()["passing"]) == ("store", True)
     assert "disk full" in answer.json()["detail"]
 
 
@@ -194,6 +194,7 @@ def test_a_dry_run_says_why_it_would_be_refused(face: Face, client: TestClient) 
     answer = client.post("/api/v1/runs", json={"fault": "none", "dry_run": True})
     assert answer.status_code == 200
     assert "disk full" in answer.json()["would_be_refused"]
+    assert answer.json()["passing"] is True
     assert face.store.saved == []
 
 
@@ -212,7 +213,10 @@ def test_an_unknown_run_is_404(client: TestClient) -> None:
 
 def test_stop_and_resume(client: TestClient) -> None:
     assert client.post("/api/v1/stop", json={"reason": "night", "by": "t"}).json()["stopped"]["reason"] == "night"
-    assert "night" in client.post("/api/v1/runs", json={"fault": "none"}).json()["detail"]
+    refused = client.post("/api/v1/runs", json={"fault": "none"}).json()
+    assert "night" in refused["detail"]
+    assert refused["passing"] is False
+    assert client.post("/api/v1/runs", json={"fault": "none", "dry_run": True}).json()["passing"] is False
     assert client.post("/api/v1/resume", json={"by": "t"}).json() == {"stopped": None}
     assert client.post("/api/v1/runs", json={"fault": "none"}).status_code == 202
 

@@ -71,7 +71,8 @@ async def _death(story: Story) -> None:
     story.server.set(Mode.SLOW_FIRST, delay_seconds=1.0)
     slow_since_ns = load.clock.now_ns()
     await until(
-        lambda: sum(f.start_ns > slow_since_ns for f in load.probe.state().in_flight) >= 3, "slow requests are in flight"
+        lambda: sum(f.start_ns > slow_since_ns for f in load.probe.state().in_flight) >= 3,
+        "slow requests are in flight",
     )
     before = len(load.closed)
     for pid in load.probe.state().pids:

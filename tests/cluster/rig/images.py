@@ -30,7 +30,7 @@ class Image:
     def tag(self) -> str:
         """The name that a pod asks for."""
         digest = hashlib.sha256()
-        for file in sorted(_files((self.dockerfile, *self.sources))):
+        for file in sorted(files((self.dockerfile, *self.sources))):
             digest.update(f"{file}\0".encode())
             digest.update((REPOSITORY / file).read_bytes())
         return f"docker.io/local/{self.name}:{digest.hexdigest()[:12]}"
@@ -44,7 +44,8 @@ AFTERSHOCK = Image(
 )
 
 
-def _files(names: Sequence[str]) -> set[str]:
+def files(names: Sequence[str]) -> set[str]:
+    """What lies below these of the repository's files and folders, but for what tools leave there."""
     found = set()
     for name in names:
         place = REPOSITORY / name
@@ -60,7 +61,7 @@ def provide(image: Image, node: Node, report: Report) -> str:
     tag = image.tag
     if _has(node, tag):
         return tag  # without waiting for somebody who builds another
-    archive = _archive(image, node.places)
+    archive = archive_of(image, node.places)
     # One at a time, also over several checkouts that share a node: an archive goes when a newer one is built.
     with alone(node.places.cache / ".images.lock", report):
         if _has(node, tag):
@@ -76,7 +77,8 @@ def _has(node: Node, tag: str) -> bool:
     return tag in node.run("ctr", "-n", "k8s.io", "images", "ls", "-q").stdout.split()
 
 
-def _archive(image: Image, places: Places) -> Path:
+def archive_of(image: Image, places: Places) -> Path:
+    """Where its archive is, once it is built."""
     return places.images / f"{image.name}-{image.tag.rpartition(':')[2]}.tar"
 
 
@@ -87,7 +89,7 @@ def _build(image: Image, archive: Path, places: Places, report: Report) -> None:
     remove_tree(work)
     (work / "storage").mkdir(parents=True)
     (work / "context").mkdir()
-    for file in _files((image.dockerfile, *image.sources)):
+    for file in files((image.dockerfile, *image.sources)):
         (work / "context" / file).parent.mkdir(parents=True, exist_ok=True)
         (work / "context" / file).write_bytes((REPOSITORY / file).read_bytes())
     borrow_network(places.node)
