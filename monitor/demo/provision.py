@@ -108,7 +108,7 @@ def _dynamo(folder: Path, report: Report) -> Path:
     shutil.rmtree(fresh, ignore_errors=True)
     log = folder / "dynamo.log"
     report(f"installing ai-dynamo into {environment} (about 450 MB)")
-    environment_of_uv = _clean_environment()
+    environment_of_uv = environment_for_uv()
     try:
         run_step(
             "making the environment",
@@ -129,8 +129,8 @@ def _dynamo(folder: Path, report: Report) -> Path:
     return python
 
 
-def _clean_environment() -> dict[str, str]:
-    """Without our own environment's marks, which would send uv to the wrong one; with the system's certificates."""
+def environment_for_uv() -> dict[str, str]:
+    """This process's, without our own environment's marks, which would send uv to the wrong one; with the system's certificates."""
     own = {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT"}
     environment = {name: value for name, value in os.environ.items() if name not in own}
     # uv brings certificates of its own, which do not know a company's.

@@ -48,7 +48,6 @@ def on_our_node(which: str, arguments: list[str]) -> int:
     node = Node(places, say)
     node.up(tethered=True)
     try:
-        provide_clients(places, say)
         for image in (DYNAMO, AFTERSHOCK):
             provide(image, node, say)
         side_by_side = ("-n", str(SIDES), "--dist", "loadgroup", "--no-loadscope-reorder")
@@ -70,14 +69,17 @@ def main(arguments: list[str]) -> int:
     short = "--short" in arguments
     arguments = [one for one in arguments if one != "--short"]
     which = "cluster and not long" if short else "cluster"
-    if os.environ.get("KUBECONFIG"):
-        return max(templates(short, arguments), pytest("tests/cluster", "-m", which, *arguments))
-    against = reasons_against(Places.usual().cache)
+    places, given = Places.usual(), os.environ.get("KUBECONFIG")
+    against = [] if given else reasons_against(places.cache)
     if against:
         say(f"no KUBECONFIG, and no Kubernetes of our own: {'; '.join(against)}")
         return 1
     try:
-        return max(templates(short, arguments), on_our_node(which, arguments))
+        provide_clients(places, say)
+        code = templates(short, arguments)
+        if given:
+            return max(code, pytest("tests/cluster", "-m", which, *arguments))
+        return max(code, on_our_node(which, arguments))
     except DemoError as error:
         say(str(error))
         return 1

