@@ -73,7 +73,7 @@ class Service:
         self.figures = ServiceFigures()
         self.gaps = GapBook()
         self.clockwork = Clockwork(self)
-        probe_dir = settings.data_dir.absolute() / "probes"
+        probe_dir = (settings.probe_dir or settings.data_dir / "probes").absolute()
         self.probes = [
             Probe(
                 spec,

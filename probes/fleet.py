@@ -155,7 +155,10 @@ class Fleet:
         return first is not None and now - first >= max(rotate - self._startup_ns, rotate // 2)
 
     def _next_number(self) -> int:
-        """Numbers go on over restarts, so that (probe, segment, session number) names one request for ever."""
+        """Numbers go on over restarts, for as long as the directory is there.
+
+        In a new directory they begin again; the instant of its start still tells such a request from its namesake.
+        """
         counter = self._directory / "next_segment"
         try:
             number = int(counter.read_text(encoding="ascii"))

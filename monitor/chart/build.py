@@ -42,7 +42,7 @@ def schema() -> dict[str, Any]:
     whole = Values.model_json_schema(by_alias=True)
     config = Settings.model_json_schema()
     shared = {**whole.pop("$defs"), **config.pop("$defs")}
-    # The chart fills in what the values leave out: data_dir, the API's address, the endpoint, the target.
+    # The chart fills in what the values leave out: the folders, the API's address, the endpoint, the target.
     for name in ("DeploymentSpec", "EndpointSpec", "KubernetesTargetSpec"):
         shared[name].pop("required", None)
     config.pop("required", None)
@@ -101,7 +101,7 @@ def values() -> str:
     lines = [
         *_commented(Values(), 0),
         "# The service's configuration: every setting of docs/settings.md, checked before anything is installed.",
-        "# deployment.target, data_dir and api are set by the chart.",
+        "# deployment.target, data_dir, probe_dir and api are set by the chart.",
         "config: {}",
     ]
     return _MADE + "\n".join(lines) + "\n"

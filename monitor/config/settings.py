@@ -247,7 +247,12 @@ class Settings(BaseSettings):
         nested_model_default_partial_update=True,
     )
 
-    data_dir: Path = Field(default=Path(".data/aftershock"), description="Folder for the store and the probes' files.")
+    data_dir: Path = Field(default=Path(".data/aftershock"), description="Folder for the store.")
+    probe_dir: Path | None = Field(
+        default=None,
+        description="Folder for what the probes write while they run; data_dir/probes by default. "
+        "On a file system of its own, a store that is full does not end the measuring.",
+    )
     deployment: DeploymentSpec = Field(description="The system under test.")
     probes: Probes = Field(description="Continuous loads.")
     prometheus: PrometheusSpec | None = Field(default=None, description="Server witness; absent without it.")

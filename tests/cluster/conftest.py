@@ -16,14 +16,18 @@ from tests.cluster.bench import Bench
 from tests.cluster.manifests import Graph, aggregated
 from tests.cluster.rig.clients import provide_clients
 from tests.cluster.rig.images import DYNAMO
-from tests.cluster.rig.node import Node
+from tests.cluster.rig.node import MACHINE_ADDRESS, Node
 from tests.cluster.rig.places import Places
 from tests.cluster.rig.preflight import reasons_against
 from tests.cluster.small import deploy, image_of
 from tests.cluster.world import Cluster
+from tests.support.postgres import Server, server
 
 BEGAN = time.monotonic()
-_TOGETHER = ("test_chart", "test_cli", "test_replicas", "test_rig", "test_target", "test_negative", "test_bad_luck")
+_TOGETHER = (
+    *("test_chart", "test_cli", "test_storage", "test_replicas", "test_rig", "test_target", "test_negative"),
+    "test_bad_luck",
+)
 """Files whose tests share what takes long to make, in the order in which they begin; the longest first."""
 
 
@@ -130,6 +134,16 @@ def bench(
 def clients(cluster: Cluster, say: Report) -> dict[str, Path]:
     """helm and kubectl."""
     return provide_clients(Places.usual(), say)
+
+
+@pytest.fixture(scope="module")
+def database(cluster: Cluster) -> Iterator[Server]:
+    """A PostgreSQL of this machine that pods reach."""
+    if cluster.node is None:
+        pytest.skip("pods of a cluster that is not our own do not reach a PostgreSQL of this machine")
+    with server(listen_addresses=f"127.0.0.1,{MACHINE_ADDRESS}") as made:
+        made.allow("10.213.0.0/16")
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,15 @@ from monitor.chart.build import CHART
 from tests.chart.helm import Helm
 from tests.cluster.manifests import Graph
 from tests.cluster.rig.images import AFTERSHOCK
+from tests.cluster.rig.node import MACHINE_ADDRESS
 from tests.cluster.small import python
 from tests.cluster.world import ASK, Cluster, until
 
 RELEASE = "aftershock"
 FOLDERS = "/var/lib/aftershock-test"
+"""Of the node: where volumes lie."""
+RESULTS = "results"
+"""Secret with a PostgreSQL's address."""
 QUICK: dict[str, Any] = {
     "probes": [{"name": "chat", "request_rate": 5}],
     "run": {"baseline_seconds": 5, "observe_seconds": 3, "hold_seconds": 3, "horizon_seconds": 60},
@@ -43,6 +47,8 @@ class Release:
         self.endpoint = ""
         self.values: dict[str, Any] = {}
         """Further values."""
+        self.volume = ""
+        """Its folder below FOLDERS, where it has one."""
 
     def target(self) -> str:
         """What a port-forward goes to."""
@@ -89,15 +95,21 @@ class Release:
             forward.terminate()
             forward.wait()
 
-    def revision(self) -> str:
-        """Of the store's schema, by a look into its file from inside."""
+    def ask_sqlite(self, query: str) -> list[list[Any]]:
+        """Rows of the store, by a look into its file from inside."""
         script = (
-            "import sqlite3, glob; (file,) = glob.glob('/data/**/aftershock.db', recursive=True); "
-            "print(sqlite3.connect(file).execute('select version_num from alembic_version').fetchone()[0])"
+            "import json, sqlite3; store = sqlite3.connect('file:/data/aftershock.db?mode=ro', uri=True); "
+            f"print(json.dumps(store.execute({query!r}).fetchall()))"
         )
         words = [str(self.kubectl), "--kubeconfig", str(self.cluster.kubeconfig), "-n", self.namespace]
         words += ["exec", f"deploy/{RELEASE}", "--", "python", "-c", script]
-        return subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+        done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+        rows: list[list[Any]] = json.loads(done.stdout)
+        return rows
+
+    def revision(self) -> str:
+        """Of the store's schema."""
+        return str(self.ask_sqlite("select version_num from alembic_version")[0][0])
 
     def logs(self) -> str:
         """The service's last words, for a failed test."""
@@ -114,10 +126,13 @@ def _answers(session: httpx.Client) -> bool:
 
 
 @contextmanager
-def volume(cluster: Cluster, namespace: str, image: str) -> Iterator[None]:
-    """A volume for the release's claim in a namespace, where the cluster makes none by itself."""
-    if client.StorageV1Api(cluster.api).list_storage_class(_request_timeout=ASK).items:
-        yield
+def volume(cluster: Cluster, namespace: str, image: str, size: str = "") -> Iterator[str]:
+    """A volume for the release's claim in a namespace, where the cluster makes none by itself; its name.
+
+    With a size, such as `8m`, there is no more room than that in it; our own node only.
+    """
+    if not size and client.StorageV1Api(cluster.api).list_storage_class(_request_timeout=ASK).items:
+        yield ""
         return
     name = f"aftershock-{uuid.uuid4().hex[:8]}"
     spec = {
@@ -130,12 +145,17 @@ def volume(cluster: Cluster, namespace: str, image: str) -> Iterator[None]:
     on_the_node(
         cluster, namespace, image, f"import os; os.mkdir('/folders/{name}'); os.chmod('/folders/{name}', 0o777)"
     )
+    if size:
+        assert cluster.node is not None
+        cluster.node.run("mount", "-t", "tmpfs", "-o", f"size={size},mode=777", "tmpfs", f"{FOLDERS}/{name}")
     body: Any = {"metadata": {"name": name}, "spec": spec}
     cluster.core.create_persistent_volume(body, _request_timeout=ASK)
     try:
-        yield
+        yield name
     finally:
         cluster.core.delete_persistent_volume(name, _request_timeout=ASK)
+        if size and cluster.node is not None:
+            cluster.node.run("umount", "--lazy", f"{FOLDERS}/{name}")
         on_the_node(cluster, namespace, image, f"import shutil; shutil.rmtree('/folders/{name}')")
 
 
@@ -167,15 +187,37 @@ def _phase(cluster: Cluster, namespace: str, name: str) -> str:
 
 
 @contextmanager
+def in_postgres(cluster: Cluster, namespace: str, store: str) -> Iterator[dict[str, Any]]:
+    """Values for a release whose store is a database on this machine; its address is in a Secret."""
+    uri = store.replace("127.0.0.1", MACHINE_ADDRESS)
+    secret: Any = {"metadata": {"name": RESULTS}, "stringData": {"uri": uri}}
+    cluster.core.create_namespaced_secret(namespace, secret, _request_timeout=ASK)
+    try:
+        yield {"storage": {"postgres": {"existingSecret": RESULTS}}}
+    finally:
+        cluster.core.delete_namespaced_secret(RESULTS, namespace, _request_timeout=ASK)
+
+
+@contextmanager
 def installed(
-    cluster: Cluster, programs: dict[str, Path], dynamo: str, graph: Graph, *, helm: Helm, config: dict[str, Any]
+    cluster: Cluster,
+    programs: dict[str, Path],
+    dynamo: str,
+    graph: Graph,
+    *,
+    helm: Helm,
+    config: dict[str, Any],
+    values: dict[str, Any] | None = None,
+    size: str = "",
 ) -> Iterator[Release]:
-    """The chart in the deployment's own namespace."""
+    """The chart in the deployment's own namespace; `size` is its volume's."""
     service: Any = cluster.core.read_namespaced_service(f"{graph.name}-frontend", dynamo, _request_timeout=ASK)
     endpoint = f"http://{service.spec.cluster_ip}:8000"  # no cluster DNS is needed
     image = cluster.image(AFTERSHOCK)
-    with volume(cluster, dynamo, graph.image):
+    with volume(cluster, dynamo, graph.image, size) as name:
         release = Release(cluster, helm, programs["kubectl"], dynamo)
+        release.volume = name
+        release.values = values or {}
         try:
             release.install(endpoint, graph.name, image, config)
             yield release

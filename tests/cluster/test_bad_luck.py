@@ -14,6 +14,7 @@ from tests.cluster.rig.node import Node
 from tests.cluster.small import Small, deploy, image_of
 from tests.cluster.world import ASK, Cluster, until
 from tests.support.monitor import Monitor, free_port, supervised, wait_for
+from tests.support.openmetrics import total
 
 pytestmark = [pytest.mark.long, pytest.mark.alone]
 
@@ -72,10 +73,7 @@ def the_node(cluster: Cluster) -> Node:
 
 
 def value(monitor: Monitor, name: str, labels: str = "") -> float:
-    """Sum of a metric's series, those with such labels."""
-    text = monitor.get("/metrics").text
-    lines = re.findall(rf"^aftershock_{name}(?:\{{([^}}]*)\}})? (\S+)", text, re.MULTILINE)
-    return sum(float(number) for found, number in lines if labels in found)
+    return total(monitor.get("/metrics").text, name, labels)
 
 
 def good(monitor: Monitor) -> float:

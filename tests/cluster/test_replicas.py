@@ -13,29 +13,17 @@ from kubernetes import client
 
 from tests.chart.helm import Helm
 from tests.cluster.manifests import Graph
-from tests.cluster.release import QUICK, RELEASE, Release, gone
+from tests.cluster.release import QUICK, RELEASE, Release, gone, in_postgres
 from tests.cluster.rig.images import AFTERSHOCK
-from tests.cluster.rig.node import MACHINE_ADDRESS
 from tests.cluster.test_chart import begin, phase
 from tests.cluster.world import ASK, Cluster, until
-from tests.support.postgres import Server, server
+from tests.support.postgres import Server
 
 pytestmark = pytest.mark.long
 
 SECONDS = 10
 GRACE = 10.0
-RESULTS = "results"
 PODS = f"app.kubernetes.io/name=aftershock,app.kubernetes.io/instance={RELEASE}"
-
-
-@pytest.fixture(scope="module")
-def database(cluster: Cluster) -> Iterator[Server]:
-    """A PostgreSQL of this machine that pods reach."""
-    if cluster.node is None:
-        pytest.skip("pods of a cluster that is not our own do not reach a PostgreSQL of this machine")
-    with server(listen_addresses=f"127.0.0.1,{MACHINE_ADDRESS}") as made:
-        made.allow("10.213.0.0/16")
-        yield made
 
 
 class Replicated(Release):
@@ -86,20 +74,17 @@ def release(
 ) -> Iterator[Replicated]:
     """The chart with two replicas, in the deployment's own namespace."""
     service: Any = cluster.core.read_namespaced_service(f"{graph.name}-frontend", namespace, _request_timeout=ASK)
-    store = database.new().replace("127.0.0.1", MACHINE_ADDRESS)
-    secret: Any = {"metadata": {"name": RESULTS}, "stringData": {"uri": store}}
-    cluster.core.create_namespaced_secret(namespace, secret, _request_timeout=ASK)
     made = Replicated(cluster, *programs, namespace)
-    made.values = {"replicas": 2, "storage": {"postgres": {"existingSecret": RESULTS}}}
-    try:
-        endpoint = f"http://{service.spec.cluster_ip}:8000"
-        made.install(endpoint, graph.name, cluster.image(AFTERSHOCK), QUICK)
-        yield made
-    finally:
-        if made.run("list", "--short").split():
-            print(made.logs())
-            made.run("uninstall", RELEASE, "--no-hooks", "--wait")
-        cluster.core.delete_namespaced_secret(RESULTS, namespace, _request_timeout=ASK)
+    with in_postgres(cluster, namespace, database.new()) as values:
+        made.values = values | {"replicas": 2}
+        try:
+            endpoint = f"http://{service.spec.cluster_ip}:8000"
+            made.install(endpoint, graph.name, cluster.image(AFTERSHOCK), QUICK)
+            yield made
+        finally:
+            if made.run("list", "--short").split():
+                print(made.logs())
+                made.run("uninstall", RELEASE, "--no-hooks", "--wait")
 
 
 @pytest.fixture(scope="module")

@@ -93,6 +93,7 @@ class Server:
         self.data = folder / "data"
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        self._settings = dict(SETTINGS)
         self._names = (f"d{n}" for n in itertools.count(1))
         words = folder / "password"
         words.write_text(PASSWORD, encoding="utf-8")
@@ -111,8 +112,9 @@ class Server:
         subprocess.run(command, env=self._programs.env, cwd=self._folder, capture_output=True, check=True, timeout=120)
 
     def start(self, **settings: str) -> Self:
-        """Start (again) and wait until it answers."""
-        options = [f"--{name}={value}" for name, value in (SETTINGS | settings).items()]
+        """Start (again, with what was set before) and wait until it answers."""
+        self._settings |= settings
+        options = [f"--{name}={value}" for name, value in self._settings.items()]
         command = self._programs.command("postgres", "-D", self.data, "-k", self._folder, "-p", self.port, *options)
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(

@@ -172,6 +172,7 @@ yes
 {{- fail "config.leader.enabled: is set by replicas; give replicas more than 1" -}}
 {{- end -}}
 {{- $_ := set $config "data_dir" "/data" -}}
+{{- $_ := set $config "probe_dir" "/tmp/probes" -}}
 {{- $_ := set $config "api" (dict "listen" "0.0.0.0:8600" "token_env" "AFTERSHOCK_TOKEN") -}}
 {{- toYaml $config -}}
 {{- end }}
