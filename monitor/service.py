@@ -25,9 +25,10 @@ from monitor.live.view import View
 from monitor.measure.server import ServerWitness
 from monitor.model import Phase, Run
 from monitor.notify.notifier import Notifier
-from monitor.run.engine import Engine, Request, RunRefused
+from monitor.run.engine import Engine
 from monitor.run.guard import ProbeView, Refusal, Rule
 from monitor.run.life import Parts
+from monitor.run.requests import Request, RunRefused
 from monitor.run.witnesses import ServiceWitnesses
 from monitor.schedule.scheduler import Firing, Scheduler
 from monitor.status import status_of

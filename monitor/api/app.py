@@ -18,7 +18,7 @@ from monitor.api.problems import FOREIGN, TOKEN
 from monitor.api.protect import Protect
 from monitor.catalogue import BadChange, UnknownFault
 from monitor.live.hub import TooManyListenersError
-from monitor.run.engine import RunRefused
+from monitor.run.requests import RunRefused
 from monitor.store.errors import StoreError
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from monitor.model import Run
-from monitor.run.engine import DryRun
+from monitor.run.requests import DryRun
 
 
 class Problem(BaseModel):

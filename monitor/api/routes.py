@@ -15,7 +15,7 @@ from monitor.api.problems import BEGUN, INVALID, NOT_FOUND, REFUSED, STORE
 from monitor.catalogue import describe
 from monitor.live.briefs import brief
 from monitor.model import Run, Verdict
-from monitor.run.engine import DryRun, RecoverReport, Request
+from monitor.run.requests import DryRun, RecoverReport, Request
 
 health = APIRouter(tags=["service"])
 metrics = APIRouter(tags=["service"])

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pydantic import Field
-
 from faults.base import Fault, FaultError, Instance, KnowsRights, NotInjected, Objectives
 from faults.entry import FaultEntry
 from monitor.catalogue import find, with_changes
 from monitor.config.settings import GuardSpec
-from monitor.model import Model, Phase, Run, Transition, Verdict
+from monitor.model import Phase, Run, Transition, Verdict
 from monitor.run import recovery
 from monitor.run.abort import AbortSignal
 from monitor.run.guard import (
@@ -29,57 +26,14 @@ from monitor.run.guard import (
     rights_refusal,
 )
 from monitor.run.life import NO_TARGET, Parts, RunLife, populations
+from monitor.run.promises import Promises
+from monitor.run.requests import DryRun, RecoverReport, Request, RunRefused, Stopped
 from monitor.store.errors import StoreError
 from monitor.store.ids import new_run_id
 
 log = logging.getLogger(__name__)
 
 STOP_FLAG = "stopped"
-RETRY_SECONDS = 5.0
-
-
-class RunRefused(Exception):
-    """The guard refused. `run` is the skipped run, None when it could not be stored."""
-
-    def __init__(self, refused: Refusal, run: Run | None) -> None:
-        super().__init__(refused.reason)
-        self.refusal = refused
-        self.run = run
-
-
-class Request(Model):
-    """A wish for a run."""
-
-    fault: str
-    changes: dict[str, Any] = Field(default_factory=dict)
-    requested_by: str = "api"
-    seed: int | None = None
-
-
-class DryRun(Model):
-    """What a run would do."""
-
-    fault: str
-    spec: dict[str, Any]
-    instances: tuple[Instance, ...]
-    would_be_refused: str | None
-    passing: bool = False
-    """Whether that passes by itself, so that it is worth asking again."""
-
-
-class Stopped(Model):
-    """The emergency stop's state, kept in the store."""
-
-    since_ns: int
-    reason: str
-    by: str
-
-
-class RecoverReport(Model):
-    """What a recover or stop put back."""
-
-    reverted: tuple[dict[str, str], ...] = ()
-    failed: tuple[dict[str, str], ...] = ()
 
 
 class EngineStore(recovery.RunStore, Protocol):
@@ -121,9 +75,10 @@ class Engine:
     active: Active | None = None
     _last_end_ns: int | None = None
     _shutting_down: bool = False
-    _stuck: dict[str, Run] = field(default_factory=dict)
-    _unsaved: dict[str, Run] = field(default_factory=dict)
-    _keeper: asyncio.Task[None] | None = None
+    promises: Promises = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.promises = Promises(self.store, lambda: self.parts)
 
     # --- start and end ----------------------------------------------------------------------
 
@@ -132,25 +87,22 @@ class Engine:
         flag = await asyncio.to_thread(self.store.flag, STOP_FLAG)
         self.stopped = Stopped.model_validate(flag) if flag else None
         left = await recovery.reconcile(self.store, self.parts.target, self.parts.clock)
-        self._stuck = {run.id: run for run in left if run.receipt_open}
         for run in left:
             self.parts.on_change(run)
-        self._keeper = asyncio.create_task(self._keep_promises())
+        self.promises.begin(left)
         return left
 
     async def shutdown(self, reason: str) -> None:
         """Abort the active run, wait until it is reverted and recorded, and take no more."""
         self._shutting_down = True
         await self._abort_active(reason)
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        await self.promises.end()
 
     async def abandon(self) -> None:
         """Drop everything as it is: another process reverts. No further word is stored, no request is taken."""
         self._shutting_down = True
         task = self.active.task if self.active is not None else None
-        tasks = [one for one in (self._keeper, task) if one is not None]
+        tasks = [one for one in (self.promises.task(), task) if one is not None]
         for one in tasks:
             one.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -207,7 +159,7 @@ class Engine:
     @property
     def stuck(self) -> int:
         """How many runs are over and could not be put back yet."""
-        return len(self._stuck)
+        return len(self.promises.stuck)
 
     def situation(self) -> Situation:
         """What the guard judges by, now."""
@@ -216,7 +168,7 @@ class Engine:
             stopped_reason=self.stopped.reason if self.stopped else None,
             shutting_down=self._shutting_down,
             active_run=self.active.run_id if self.active else None,
-            stuck_run=next(iter(self._stuck), None),
+            stuck_run=next(iter(self.promises.stuck), None),
             seconds_since_last_run=(now - self._last_end_ns) / 1e9 if self._last_end_ns is not None else None,
             seconds_since_clock_step=self.seconds_since_clock_step(),
             has_target=self.parts.target is not None,
@@ -257,10 +209,10 @@ class Engine:
             ended = await self._abort_active(reason)
             if ended is not None:
                 self._sort(ended, reverted, failed)
-        for run in list(self._stuck.values()):
+        for run in list(self.promises.stuck.values()):
             # One that was aborted just now has been tried already, and is told once.
             if run_id in (None, run.id) and (ended is None or run.id != ended.id):
-                self._sort(await self._retry(run), reverted, failed)
+                self._sort(await self.promises.retry(run), reverted, failed)
         return RecoverReport(reverted=tuple(reverted), failed=tuple(failed))
 
     # --- inside -----------------------------------------------------------------------------
@@ -328,21 +280,11 @@ class Engine:
 
     async def _live(self, active: Active, life: RunLife) -> Run:
         run = await life.live()
-        if run.receipt_open:
-            self._stuck[run.id] = run
-        if not await self._is_stored(run):
-            self._unsaved[run.id] = run
+        await self.promises.take(run)
         self._last_end_ns = self.parts.clock.now_ns() if run.t_inject is not None else self._last_end_ns
         if self.active is active:
             self.active = None
         return run
-
-    async def _is_stored(self, run: Run) -> bool:
-        try:
-            stored = await asyncio.to_thread(self.store.run, run.id)
-        except StoreError:
-            return False
-        return stored is not None and stored.phase is run.phase
 
     async def _abort_active(self, reason: str) -> Run | None:
         active = self.active
@@ -354,17 +296,6 @@ class Engine:
             return None
         return await asyncio.shield(active.task)
 
-    async def _retry(self, run: Run) -> Run:
-        after = await recovery.revert_open(run, self.parts.target, self.parts.clock)
-        with contextlib.suppress(StoreError):
-            await asyncio.to_thread(self.parts.save, after)
-        if after.receipt_open:
-            self._stuck[run.id] = after
-        else:
-            self._stuck.pop(run.id, None)
-        self.parts.on_change(after)
-        return after
-
     @staticmethod
     def _sort(run: Run, reverted: list[dict[str, str]], failed: list[dict[str, str]]) -> None:
         if run.receipt_open:
@@ -374,16 +305,3 @@ class Engine:
             reverted.append(
                 {"run_id": run.id, "outcome": outcome, "summary": run.observations[-1] if run.observations else ""}
             )
-
-    async def _keep_promises(self) -> None:
-        """Retry stuck reverts and unsaved results until they are done."""
-        while True:
-            await asyncio.sleep(RETRY_SECONDS)
-            for run in list(self._stuck.values()):
-                await self._retry(run)
-            for run in list(self._unsaved.values()):
-                try:
-                    await asyncio.to_thread(self.parts.save, run)
-                    del self._unsaved[run.id]
-                except StoreError as error:
-                    log.warning("run %s still cannot be stored: %s", run.id, error)

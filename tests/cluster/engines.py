@@ -10,9 +10,10 @@ from faults.targets.kubernetes import KubernetesTarget
 from monitor.clock import SystemClock
 from monitor.config.settings import GuardSpec, RunSpec
 from monitor.model import Run
-from monitor.run.engine import Engine, Request, RunRefused
+from monitor.run.engine import Engine
 from monitor.run.guard import ProbeView
 from monitor.run.life import Parts
+from monitor.run.requests import Request, RunRefused
 from tests.support.fakes import FakeStore, FakeWitnesses
 
 FAULT = "it"

@@ -19,8 +19,8 @@ from faults.pods import PodDelete
 from faults.registry import AnyFault
 from faults.targets.kubernetes import KubernetesTarget, Selection
 from monitor.model import Run, Verdict
-from monitor.run.engine import Request
 from monitor.run.guard import Rule
+from monitor.run.requests import Request
 from tests.cluster.accounts import account, change, forget
 from tests.cluster.engines import FAULT, engine, to_end
 from tests.cluster.manifests import Graph

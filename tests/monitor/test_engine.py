@@ -16,9 +16,10 @@ from faults.entry import FaultEntry
 from monitor.clock import SystemClock
 from monitor.config.settings import GuardSpec, RunSpec
 from monitor.model import Phase, Run, Verdict
-from monitor.run.engine import STOP_FLAG, Engine, Request, RunRefused
+from monitor.run.engine import STOP_FLAG, Engine
 from monitor.run.guard import ProbeView, Rule
 from monitor.run.life import Parts
+from monitor.run.requests import Request, RunRefused
 from monitor.store.errors import StoreError
 from tests.support.fakes import FakeFault, FakeStore, FakeTarget, FakeWitnesses
 
@@ -244,7 +245,7 @@ def test_a_failing_revert_is_tried_again_until_it_works_and_blocks_new_runs(tmp_
 
     async def work() -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("monitor.run.engine.RETRY_SECONDS", 0.05)
+            patch.setattr("monitor.run.promises.RETRY_SECONDS", 0.05)
             patch.setattr("monitor.run.recovery.fault_of", lambda _receipt: FakeFault(revert_failures=8))
             await rig.engine.start()
             run = await rig.to_end()
@@ -296,7 +297,7 @@ def test_a_result_that_could_not_be_stored_is_stored_later(tmp_path: Path) -> No
 
     async def work() -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("monitor.run.engine.RETRY_SECONDS", 0.05)
+            patch.setattr("monitor.run.promises.RETRY_SECONDS", 0.05)
             await rig.engine.start()
             run = await rig.to_end()
             rig.store.refuse_phase = None

@@ -161,7 +161,7 @@ def test_a_server_that_goes_away_while_a_fault_acts_is_reverted_first(
             await asyncio.to_thread(own_postgres.start)
         own_postgres.thaw()
         async with asyncio.timeout(30):
-            while rig.engine._unsaved:
+            while rig.engine.promises.unsaved:
                 await asyncio.sleep(0.1)
         stored = await asyncio.to_thread(store.run, run.id)
         assert stored is not None
