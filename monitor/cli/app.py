@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from monitor.cli import catalogue, grafana, running, serving
+from monitor.cli import catalogue, grafana, injecting, running, serving
 from monitor.cli.context import ANYWHERE, KubeContext, Namespace, ReleaseName, Url, plain_group
 from monitor.cli.demo import demo
 from monitor.cli.errors import FAILED, INTERRUPTED, CliError, ConfigMistakes
@@ -61,7 +61,7 @@ app.command("demo", short_help="Break a real Dynamo deployment here and see.")(d
 app.command("serve", short_help="Run the service.")(serving.serve)
 app.command("check", short_help="Name every mistake in a configuration.")(serving.check)
 app.command("status", short_help="Show the service at a glance.")(serving.status)
-app.command("inject", short_help="Break something and see what users feel.")(running.inject)
+app.command("inject", short_help="Break something and see what users feel.")(injecting.inject)
 app.command("recover", short_help="Put back what a run broke.")(running.recover)
 app.command("stop", short_help="Emergency stop: put back all, refuse new runs.")(running.stop)
 app.command("resume", short_help="Release the emergency stop.")(running.resume)

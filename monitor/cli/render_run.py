@@ -17,11 +17,19 @@ from monitor.cli.figures import (
     seconds,
     words,
 )
-from monitor.cli.render import heading, pairs, table
+from monitor.cli.render import heading, pairs, print_json, table
 from monitor.cli.render_server import recovery_rows, show_server
 from monitor.model import Comparison, ObjectiveResult, Run, WitnessReport
 
 WITNESSES = ("client", "server", "trace")
+
+
+def print_run(run: Run, *, json_: bool) -> None:
+    """The same for people, or all of it for programs."""
+    if json_:
+        print_json(run.model_dump(mode="json"))
+    else:
+        show_run(run)
 
 
 def show_run(run: Run) -> None:

@@ -10,7 +10,7 @@ import pytest
 from monitor.cli import wait
 from monitor.cli.client import Client
 from monitor.cli.errors import Refused, Unreachable
-from monitor.cli.running import parse_changes
+from monitor.cli.injecting import parse_changes
 from monitor.model import ObjectiveResult, Phase, Run, Verdict
 from tests.cli.conftest import Cli, Stub, make_run
 
