@@ -13,7 +13,7 @@ from monitor.demo.errors import DemoError
 from tests.cluster.rig import __main__ as rig
 from tests.cluster.rig.node import Node, _identity
 from tests.cluster.rig.places import Places
-from tests.cluster.rig.preflight import _memory
+from tests.cluster.rig.preflight import _memory, _root_mounts
 
 
 @pytest.fixture
@@ -72,3 +72,12 @@ def test_a_node_of_somebodys_tests_is_used_but_never_owned(running: Places) -> N
         children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text(encoding="utf-8").split()
         subprocess.run(["kill", *children], check=False)
         parent.wait()
+
+
+def test_a_chroot_is_told_by_what_is_mounted_at_its_root() -> None:
+    machine = "21 1 254:0 / / rw - ext4 /dev/vda rw\n22 21 0:20 / /proc rw - proc proc rw\n"
+    chrooted = "90 21 254:0 /srv/debian / rw - ext4 /dev/vda rw\n91 90 0:20 / /proc rw - proc proc rw\n"
+    plain_folder = "91 21 0:20 / /proc rw - proc proc rw\n"
+    assert _root_mounts(machine) == ["21"]
+    assert _root_mounts(chrooted) == ["90"]
+    assert _root_mounts(plain_folder) == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import itertools
 import os
 import secrets
@@ -20,12 +22,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.support.debian import NotFetchedError, libraries, skip_or_fail, unpacked
 from tests.support.monitor import free_port, wait_for
 
-TOOLS = Path(__file__).parents[2] / ".tools" / "debian" / "postgresql"
-PACKAGES = ("postgresql-15", "libpq5", "libldap-2.5-0", "libsasl2-2", "libxml2", "libicu72", "libllvm14")
-"""The server, and what it needs that a small installation lacks."""
-
+PACKAGES = ("postgresql-15",)
 NOBODY = 65534
 USER = "tester"
 PASSWORD = secrets.token_hex(8)
@@ -42,12 +42,12 @@ SETTINGS = {
 class Programs:
     """The folder of the programs, and the environment that they need."""
 
-    def __init__(self, folder: Path, libraries: Path | None = None) -> None:
+    def __init__(self, folder: Path, with_libraries: str = "") -> None:
         self.folder = folder
         self.env: Mapping[str, str] = {
             "PATH": os.environ.get("PATH", ""),
             "LC_ALL": "C",
-            **({"LD_LIBRARY_PATH": str(libraries)} if libraries else {}),
+            **({"LD_LIBRARY_PATH": with_libraries} if with_libraries else {}),
         }
 
     def command(self, name: str, *arguments: object) -> list[str]:
@@ -58,30 +58,36 @@ class Programs:
         return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *plain]
 
 
+@functools.cache
 def programs() -> Programs:
     """The system's, or Debian's unpacked below .tools. Skips the test where there are none to be had."""
     if installed := sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
         return Programs(installed[-1].parent)
-    if not TOOLS.exists():
-        _fetch()
-    return Programs(next(TOOLS.glob("usr/lib/postgresql/*/bin")), next(TOOLS.glob("usr/lib/*-linux-gnu")))
+    try:
+        root = unpacked("postgresql", PACKAGES)
+    except NotFetchedError as error:
+        skip_or_fail(f"no PostgreSQL is installed, and {error}")
+    root = _where_nobody_may_go(root)
+    return Programs(next(root.glob("usr/lib/postgresql/*/bin")), libraries(root))
 
 
-def _fetch() -> None:
-    """Unpacked elsewhere and renamed: an interruption leaves no half a server behind."""
-    TOOLS.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=TOOLS.parent, prefix=".fetch-") as scratch:
-        command = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *PACKAGES]
-        try:
-            done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, timeout=300, check=False)
-        except FileNotFoundError:
-            pytest.skip("no PostgreSQL: it is not installed, and this is not Debian")
-        if done.returncode:
-            pytest.skip(f"no PostgreSQL: it is not installed, and cannot be fetched: {done.stderr.strip()[-200:]}")
-        for package in Path(scratch).glob("*.deb"):
-            subprocess.run(["dpkg-deb", "-x", package, Path(scratch, "unpacked")], check=True, timeout=120)
-        Path(scratch, "unpacked").chmod(0o755)
-        Path(scratch, "unpacked").rename(TOOLS)
+def _where_nobody_may_go(root: Path) -> Path:
+    """The same, or for a checkout that is closed to others, such as one below /root, links to it that are not."""
+    if os.geteuid() != 0 or all(place.stat().st_mode & 0o001 for place in root.parents):
+        return root
+    open_to_all = Path(tempfile.mkdtemp(prefix="aftershock-postgresql-"))
+    atexit.register(shutil.rmtree, open_to_all, ignore_errors=True)
+    open_to_all.chmod(0o755)
+    shutil.copytree(root / "usr", open_to_all / "usr", symlinks=True, copy_function=_link)
+    return open_to_all
+
+
+def _link(source: str, to: str) -> None:
+    """Without taking room, where it is the same file system."""
+    try:
+        os.link(source, to)
+    except OSError:
+        shutil.copy2(source, to)
 
 
 class Server:

@@ -11,7 +11,7 @@ NEEDED_GB = 8
 """Of disk, to build."""
 BUILD_MEMORY_GB = 5
 RUN_MEMORY_GB = 3
-_PROGRAMS = ("unshare", "chroot", "mount", "apt-get", "dpkg-deb")
+_PROGRAMS = ("unshare", "nsenter", "chroot", "mount", "apt-get", "dpkg-deb")
 _TRIAL = "mount -t tmpfs tmpfs /mnt && mkdir /mnt/a /mnt/b && mount -t overlay overlay -o lowerdir=/mnt/a:/mnt/b /mnt/b"
 
 
@@ -26,7 +26,27 @@ def reasons_against(cache: Path) -> list[str]:
         ]
     if os.uname().machine not in {"x86_64", "aarch64"}:
         return [f"no Debian packages are known for {os.uname().machine}"]
-    return [*_namespaces(), *_disk(cache), *_memory(cache)]
+    return [*_chroot(), *_namespaces(), *_disk(cache), *_memory(cache)]
+
+
+def _chroot() -> list[str]:
+    """Who joins a mount namespace that was made in a chroot is outside of it: `exec` would act on the machine itself."""
+    look = ["cat", "/proc/self/mountinfo"]
+    ours = subprocess.run(look, capture_output=True, text=True, check=False)
+    joined = subprocess.run(
+        ["nsenter", "--mount=/proc/self/ns/mnt", *look], capture_output=True, text=True, check=False
+    )
+    if joined.returncode != 0:
+        return [f"no mount namespace can be joined here ({joined.stderr.strip() or 'no message'})"]
+    if _root_mounts(ours.stdout) != _root_mounts(joined.stdout):
+        return ["this is a chroot, which no container on its node would be kept in: boot or pivot_root into it"]
+    return []
+
+
+def _root_mounts(mountinfo: str) -> list[str]:
+    """Ids of what is mounted at `/`."""
+    lines = [line.split() for line in mountinfo.splitlines()]
+    return [words[0] for words in lines if words[4] == "/"]
 
 
 def _namespaces() -> list[str]:
