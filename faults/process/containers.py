@@ -61,7 +61,7 @@ async def _table(target: KubernetesTarget, pod: Pod) -> dict[int, Row]:
     session = await target.containers.run(pod, ["list"], LIST_SECONDS)
     if session.first("listed") is None:
         raise FaultError(
-            f"the processes of {pod.name}/{pod.container} cannot be listed: {session.ended} {session.stderr}"
+            f"the processes of {pod.name}/{pod.container} cannot be listed: {refusal(session) or session.ended} {session.stderr}".rstrip()
         )
     rows = {}
     for line in session.all("process"):
