@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import select
+import socket
 import ssl
+import threading
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
@@ -13,6 +17,58 @@ from faults.kube.api import Api
 from faults.kube.errors import ClusterError, Request, explained
 
 _PROTOCOL = "v4.channel.k8s.io"
+HALF_SECONDS = 0.5
+"""Longest that a reader keeps writers out for the rest of a frame of which only a part has come."""
+
+
+class Channel:
+    """A connection that one thread reads while others write to it and cut it.
+
+    OpenSSL allows one thread at a time on a connection, so nobody waits for data inside of it. And only the reader
+    closes it: its descriptor would else be another connection's by the time the reader looks at it again.
+    """
+
+    def __init__(self, connection: websocket.WebSocket, seconds: float) -> None:
+        self._connection = connection
+        self._seconds = seconds
+        self._alone = threading.Lock()
+
+    def send(self, content: bytes) -> None:
+        """Raises OSError or WebSocketException."""
+        with self._alone:
+            self._connection.settimeout(self._seconds)
+            self._connection.send_binary(content)
+
+    def receive(self) -> tuple[int, bytes]:
+        """Opcode and content of the next frame; blocks until one comes. Raises OSError or WebSocketException."""
+        while True:
+            self._wait()
+            with self._alone, contextlib.suppress(websocket.WebSocketTimeoutException):
+                self._connection.settimeout(HALF_SECONDS)
+                return self._connection.recv_data()
+
+    def cut(self) -> None:
+        """End it from any thread; the reader sees its end at once."""
+        with self._alone, contextlib.suppress(OSError):
+            if self._connection.sock is not None:
+                self._connection.sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """For the reader, when it is done."""
+        with self._alone:
+            try:
+                self._connection.close()
+            finally:
+                self._connection.shutdown()  # type: ignore[no-untyped-call]  # theirs
+
+    def _wait(self) -> None:
+        with self._alone:
+            sock = self._connection.sock
+            if sock is None or (isinstance(sock, ssl.SSLSocket) and sock.pending()):
+                return
+        ready = select.poll()
+        ready.register(sock, select.POLLIN)
+        ready.poll()
 
 
 def open_channel(

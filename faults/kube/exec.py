@@ -21,7 +21,7 @@ import websocket
 
 from faults.base import FaultError, NotInjected, Pod
 from faults.kube.api import Api
-from faults.kube.channel import open_channel
+from faults.kube.channel import Channel, open_channel
 from faults.kube.errors import ClusterError, Request
 
 log = logging.getLogger(__name__)
@@ -137,10 +137,10 @@ class Containers:
         command = [python, "-I", "-S", "-c", loader, str(len(program)), *words]
         request = Request("create", "pods/exec", pod.namespace, pod.name)
         self._api.must_write(request)
-        socket = self._connect(request, pod, command)
-        session = Session(on_line=on_line, go=lambda: _send(socket, b"\n"), cut=lambda: _cut(socket))
-        _send(socket, program)
-        threading.Thread(target=_read, args=(socket, session), name=f"exec-{pod.name}", daemon=True).start()
+        channel = Channel(self._connect(request, pod, command), self._api.ask_seconds)
+        session = Session(on_line=on_line, go=lambda: _send(channel, b"\n"), cut=channel.cut)
+        _send(channel, program)
+        threading.Thread(target=_read, args=(channel, session), name=f"exec-{pod.name}", daemon=True).start()
         return session
 
     def _connect(self, request: Request, pod: Pod, command: Sequence[str]) -> websocket.WebSocket:
@@ -149,40 +149,35 @@ class Containers:
         return open_channel(self._api, request, f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}/exec", query)
 
 
-def _send(connection: websocket.WebSocket, content: bytes) -> None:
+def _send(channel: Channel, content: bytes) -> None:
     """To its standard input; one that has ended already is found out by its missing answers."""
     with contextlib.suppress(OSError, websocket.WebSocketException):
-        connection.send_binary(_STDIN + content)
+        channel.send(_STDIN + content)
 
 
-def _cut(connection: websocket.WebSocket) -> None:
-    with contextlib.suppress(OSError, websocket.WebSocketException):
-        connection.shutdown()  # type: ignore[no-untyped-call]  # theirs
-
-
-def _read(socket: websocket.WebSocket, session: Session) -> None:
+def _read(channel: Channel, session: Session) -> None:
     """Take what comes until the connection ends; runs in a thread."""
     rest, status = b"", b""
     broken = ""
     try:
         while True:
-            code, data = socket.recv_data()
+            code, data = channel.receive()
             if code == websocket.ABNF.OPCODE_CLOSE:
                 break
-            channel, content = data[0], data[1:]
-            if channel == _STDOUT:
+            stream, content = data[0], data[1:]
+            if stream == _STDOUT:
                 *whole, rest = (rest + content).split(b"\n")
                 for line in whole:
                     _take(line, session)
-            elif channel == _STDERR:
+            elif stream == _STDERR:
                 session.stderr = (session.stderr + content.decode(errors="replace"))[-_KEPT_OUTPUT:]
-            elif channel == _STATUS:
+            elif stream == _STATUS:
                 status += content
     except (OSError, websocket.WebSocketException) as error:
         broken = f"the connection broke off ({error})"
     finally:
         session.ended_ns = time.monotonic_ns()
-        socket.close()
+        channel.close()
         session.ended = _end_of(status) if status else broken or "the connection ended without a status"
 
 

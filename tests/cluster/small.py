@@ -52,8 +52,13 @@ class Small:
                 self.cluster.core.delete_namespaced_pod(pod.metadata.name, self.namespace, **options)
 
     def ready(self) -> bool:
+        """Whether all pods are there and ready, of the template as it is now."""
         found = self.cluster.apps.read_namespaced_deployment(self.name, self.namespace, _request_timeout=ASK)
-        return (found.status.ready_replicas or 0) == found.spec.replicas == len(self.pods())
+        now = found.status
+        if (now.observed_generation or 0) < found.metadata.generation:
+            return False  # the figures are of an older one
+        figures = {now.ready_replicas or 0, now.updated_replicas or 0, found.spec.replicas, len(self.pods())}
+        return len(figures) == 1
 
 
 def deploy(

@@ -271,9 +271,9 @@ def test_a_leader_that_is_told_to_stop_reverts_and_hands_over_at_once(pair: Pair
 def test_who_stands_by_says_so(pair: Pair, store: str) -> None:
     name, leader = pair.leading()
     standby = pair.other(name)
-    ready = standby.get("/readyz").json()
-    assert ready["status"] == "standby"
-    assert ready["reason"].startswith(f"{name}_")
+    # It hears of the leader by its next look at the Lease.
+    wait_for("it to know who leads", lambda: standby.get("/readyz").json()["reason"].startswith(f"{name}_"), 30)
+    assert standby.get("/readyz").json()["status"] == "standby"
     refused = standby.post("/api/v1/runs", {"fault": "none"})
     assert refused.status_code == 503
     assert refused.json()["detail"].startswith(f"this replica stands by: {name}_")
