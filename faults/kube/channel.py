@@ -54,12 +54,9 @@ class Channel:
                 self._connection.sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """For the reader, when it is done."""
+        """For the reader, when it is done. Without a farewell, for which everybody else would have to wait."""
         with self._alone:
-            try:
-                self._connection.close()
-            finally:
-                self._connection.shutdown()  # type: ignore[no-untyped-call]  # theirs
+            self._connection.shutdown()  # type: ignore[no-untyped-call]  # theirs
 
     def _wait(self) -> None:
         with self._alone:
