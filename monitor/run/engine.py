@@ -272,7 +272,7 @@ class Engine:
         try:
             return rights_refusal(fault.kind, await target.missing_rights(fault.facts.permissions))
         except FaultError as error:
-            return Refusal(Rule.TARGET, f"whether the rights are there cannot be told: {error}")
+            return Refusal(Rule.TARGET, f"whether the rights are there cannot be told: {error}", for_now=True)
 
     def _percent(self, _fault: Fault, instances: tuple[Instance, ...], sizes: Mapping[str, int]) -> str | None:
         refused = percent_refusal(instances, sizes, self.guard)

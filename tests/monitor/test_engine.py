@@ -477,9 +477,11 @@ def test_a_missing_right_refuses_before_anything_and_the_next_request_is_heard(t
         assert caught.value.run is not None and caught.value.run.verdict is Verdict.SKIPPED
         dry = await rig.engine.dry_run(Request(fault="fake"))
         assert dry.would_be_refused == caught.value.refusal.reason
+        assert dry.passing is False
         target.trouble = "no answer"
-        with pytest.raises(RunRefused, match="whether the rights are there cannot be told: no answer"):
+        with pytest.raises(RunRefused, match="whether the rights are there cannot be told: no answer") as unknown:
             await rig.submit()
+        assert unknown.value.refusal.passing
         assert "inject" not in FakeFault.diary
         assert rig.engine.active is None
         target.trouble, target.missing = "", []
