@@ -32,9 +32,16 @@ def say(text: str) -> None:
 
 
 def pytest(*words: str) -> int:
-    """Its exit code; 0 when no test was chosen."""
-    done = subprocess.run([*PYTEST, *words], cwd=REPOSITORY, check=False)
-    return 0 if done.returncode == NONE_CHOSEN else done.returncode
+    """Its exit code; 0 when no test was chosen. After a Ctrl-C it is given the time to clean up."""
+    process, interrupted = subprocess.Popen([*PYTEST, *words], cwd=REPOSITORY), False
+    while process.poll() is None:
+        try:
+            process.wait()
+        except KeyboardInterrupt:  # of which pytest has heard too
+            interrupted = True
+    if interrupted:
+        raise KeyboardInterrupt
+    return 0 if process.returncode == NONE_CHOSEN else process.returncode
 
 
 def templates(short: bool, arguments: list[str]) -> int:
