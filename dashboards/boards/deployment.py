@@ -140,9 +140,8 @@ def _zeroed(name: str) -> str:
     return f"{total(rate(server(name)))} or (0 * {_ALIVE})"
 
 
-def _frontend() -> list[Tile]:
+def _frontend_ends() -> list[Tile]:
     ended = total(rate(server("dynamo_frontend_requests_total")), "status", "error_type")
-    active = f"sum({server('dynamo_frontend_active_requests')} or {server('dynamo_frontend_inflight_requests')})"
     return [
         series(
             "Frontend: requests by end",
@@ -176,6 +175,12 @@ def _frontend() -> list[Tile]:
             width=8,
             may_be_empty=True,
         ),
+    ]
+
+
+def _frontend_waits() -> list[Tile]:
+    active = f"sum({server('dynamo_frontend_active_requests')} or {server('dynamo_frontend_inflight_requests')})"
+    return [
         series(
             "Queues",
             "Requests that wait: for a first token in the frontend, in a worker's queue, in the engine. A queue that does "
@@ -216,7 +221,7 @@ def deployment() -> Board:
             Row("What users feel", _users()),
             Row("Latency", _latency()),
             Row("Instances", _instances()),
-            Row("Dynamo frontend", _frontend()),
+            Row("Dynamo frontend", [*_frontend_ends(), *_frontend_waits()]),
         ),
         variables=(*COMMON, PROBE, SERVER),
         since="now-3h",

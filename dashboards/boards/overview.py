@@ -45,6 +45,11 @@ def _now() -> list[Tile]:
             width=5,
             may_be_empty=True,
         ),
+    ]
+
+
+def _ahead() -> list[Tile]:
+    return [
         stat(
             "Error budget left, 7 days",
             "100 %: no bad request in seven days. Below 0 %: the promised share of good requests (slo.good_ratio) was "
@@ -225,7 +230,7 @@ def overview() -> Board:
         title="aftershock / Overview",
         about="Is the deployment whole, what is being broken, how did the last runs end, what runs next.",
         rows=(
-            Row("", _now()),
+            Row("", [*_now(), *_ahead()]),
             Row("What users feel", _felt()),
             Row("What the faults did", _faults()),
             Row("How far to trust it, and what comes", _trust()),

@@ -15,6 +15,7 @@ from monitor.cli.render import print_json, say
 from monitor.cli.render_lists import show_dry_run
 from monitor.cli.render_run import print_run
 from monitor.cli.wait import LONGEST_SECONDS, Wish, start_when_let, wait_for
+from monitor.model import Run
 
 
 def inject(
@@ -63,17 +64,14 @@ def inject(
     revert_failed or refused; 2 bad usage; 3 the service cannot be reached;
     130 Ctrl-C while waiting (the run goes on).
     """
-    changes = parse_changes(set_ or [], instance)
+    if dry_run and retry_for:
+        raise BadUsage("--retry-for: a dry run asks once; leave one of the two out")
+    wish = Wish(fault, parse_changes(set_ or [], instance), seed)
     with connect(context, url) as client:
         if dry_run:
-            _dry_run(client, fault, changes, seed, json_=json_)
+            _dry_run(client, wish, json_=json_)
             return
-        try:
-            run = start_when_let(client, Wish(fault, changes, seed), retry_for)
-        except Refused as refused:
-            if json_:
-                print_json(refused.body)
-            raise CliError(_refusal(refused)) from None
+        run = _begun(client, wish, retry_for, json_=json_)
         if not wait:
             print_run(run, json_=json_) if json_ else say(f"{run.id}: {run.fault_name} has begun")
             return
@@ -82,8 +80,17 @@ def inject(
     raise typer.Exit(exit_code(run))
 
 
-def _dry_run(client: Client, fault: str, changes: dict[str, Any], seed: int | None, *, json_: bool) -> None:
-    dry = client.dry_run(fault, changes, seed)
+def _begun(client: Client, wish: Wish, retry_for: float, *, json_: bool) -> Run:
+    try:
+        return start_when_let(client, wish, retry_for)
+    except Refused as refused:
+        if json_:
+            print_json(refused.body)
+        raise CliError(_refusal(refused)) from None
+
+
+def _dry_run(client: Client, wish: Wish, *, json_: bool) -> None:
+    dry = client.dry_run(wish.fault, wish.changes, wish.seed)
     if json_:
         print_json(dry)
     else:

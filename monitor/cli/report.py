@@ -74,6 +74,11 @@ def report(
         made: Report = wanted.run(run)
     else:
         made = _of_period(wanted, since, until, compare)
+    _deliver(made, output, form, json_=json_)
+
+
+def _deliver(made: Report, output: Path | None, form: str, *, json_: bool) -> None:
+    """To the file that is named, or to standard output."""
     if json_:
         from monitor.report.render import as_json  # noqa: PLC0415 - other commands need none of it
 

@@ -205,6 +205,12 @@ class TestRetry:
             )
         assert self.asked(stub) == [True, False]
 
+    def test_a_dry_run_asks_once(self, stub: Stub, cli: Cli) -> None:
+        done = cli("inject", "worker", "--dry-run", "--retry-for", "9")
+        assert done.code == 2
+        assert "--retry-for" in done.err
+        assert stub.asked == []
+
     def test_ctrl_c_says_that_nothing_was_begun(self, stub: Stub, cli: Cli) -> None:
         stub.answers["POST", "/api/v1/runs"] = self.dry("cooldown: 9 s left", passing=True)
 
