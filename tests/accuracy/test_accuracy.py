@@ -26,6 +26,7 @@ from tests.accuracy.result import Result, as_json, misses, targets
 from tests.accuracy.server import Met, Struck
 from tests.accuracy.tables import short_table, tables
 from tests.accuracy.truth import Compared, compare, plain_would_count, strays
+from tests.support.debian import skip_or_fail
 
 S = 1_000_000_000
 T = 1000 * S
@@ -287,7 +288,7 @@ def test_an_alert_lasts_as_long_as_the_rate_window_sees_a_rise(one: Rises) -> No
 
 def test_computed_and_prometheus_say_the_same(tmp_path: Path) -> None:
     if find("prometheus") is None or find("promtool") is None:
-        pytest.skip("no prometheus and promtool: neither on PATH nor in .tools/debian")
+        skip_or_fail("no prometheus and promtool: neither on PATH nor in .tools/debian")
     begin = [1000 * S + i * 3_700_000_000 for i in range(6)]
     outages = {i: rises_of([b + k * S // 2 for k in range(i * 8)], b, b + i * 4 * S) for i, b in enumerate(begin)}
     said, source = evaluated(outages, tmp_path)

@@ -36,7 +36,7 @@ def tools() -> Tools:
         pytest.skip(f"not installed: {', '.join(lacking)}; `make tools` installs it")
     found = provision(DEFAULT_FOLDER, print, etcd=True)
     if found.prometheus is None:
-        pytest.skip(found.absent[0])
+        skip_or_fail(found.absent[0])
     return found
 
 

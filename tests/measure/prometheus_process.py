@@ -16,6 +16,7 @@ import pytest
 
 from monitor.demo.debian import PROMETHEUS, find_program
 from monitor.demo.provision import DEFAULT_FOLDER
+from tests.support.debian import skip_or_fail
 
 SCRAPE_SECONDS = 1
 
@@ -24,7 +25,7 @@ def prometheus_binary() -> str:
     """Where the program is; skips the test, with the reason, when it is nowhere."""
     found = find_program(PROMETHEUS, DEFAULT_FOLDER / "debian")
     if found is None:
-        pytest.skip("no prometheus on PATH or in .tools; `make tools` gets it")
+        skip_or_fail("no prometheus on PATH or in .tools; `make tools` gets it")
     return str(found)
 
 

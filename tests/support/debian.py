@@ -29,7 +29,7 @@ def unpacked(name: str, packages: Sequence[str], folder: Path = DEFAULT_FOLDER) 
     with (folder / f".{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not root.exists():
-            _fetch(packages, root)
+            unpack(packages, root)
     return root
 
 
@@ -46,14 +46,15 @@ def skip_or_fail(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def _fetch(packages: Sequence[str], root: Path) -> None:
+def unpack(packages: Sequence[str], root: Path) -> None:
+    """Packages and what they need that is not installed, into a folder that is not there yet. Raises `NotFetchedError`."""
     lacking = [name for name in ("apt-get", "dpkg-deb") if shutil.which(name) is None]
     if lacking:
         raise NotFetchedError(f"nothing can be fetched without {', '.join(lacking)}")
     # Unpacked elsewhere and renamed: an interruption leaves nothing half done.
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=".fetch-") as scratch:
         work = Path(scratch)
-        _run(["apt-get", "-q", *_AS_USER, "download", *_wanted(packages)], work)
+        _apt(["apt-get", "-q", *_AS_USER, "download", *_wanted(packages)], work)
         for package in sorted(work.glob("*.deb")):
             _run(["dpkg-deb", "-x", package, work / "unpacked"], work)
         (work / "unpacked").chmod(0o755)
@@ -62,15 +63,19 @@ def _fetch(packages: Sequence[str], root: Path) -> None:
 
 def _wanted(packages: Sequence[str]) -> list[str]:
     """The packages that an installation would add to this machine; a simulation says so to any user."""
-    command = ["apt-get", "-s", "--no-install-recommends", "install", *packages]
+    plan = _apt(["apt-get", "-s", "--no-install-recommends", "install", *packages], Path("/"))
+    return [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
+
+
+def _apt(command: Sequence[str], where: Path) -> str:
+    """Once more with fresh lists: those of a bare image are empty, those of an old one name files that are gone."""
     try:
-        plan = _run(command, Path("/"))
+        return _run(command, where)
     except NotFetchedError:
         if os.geteuid() != 0:
             raise
-        _run(["apt-get", "update"], Path("/"))  # the lists of a bare image are empty
-        plan = _run(command, Path("/"))
-    return [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
+        _run(["apt-get", "update"], Path("/"))
+        return _run(command, where)
 
 
 def _run(command: Sequence[str | Path], where: Path) -> str:

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from monitor.demo.errors import DemoError
 from monitor.demo.steps import Report, run_step
 from tests.cluster.rig.places import Places
+from tests.support.debian import NotFetchedError, unpack
 
 SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
@@ -89,28 +91,16 @@ def _debootstrap(places: Places, report: Report) -> tuple[Path | str, dict[str, 
         return found, env
     folder = places.cache / "debootstrap"
     if not folder.exists():
-        _unpack(("debootstrap", "wget"), folder, places, report)
+        report("fetching debootstrap")
+        try:
+            unpack(("debootstrap", "wget"), folder)
+        except NotFetchedError as error:
+            raise DemoError(str(error)) from None
     libraries = folder / "usr/lib" / f"{os.uname().machine}-linux-gnu"
     env["PATH"] = f"{folder / 'usr/bin'}:{env['PATH']}"
     env["LD_LIBRARY_PATH"] = str(libraries)
     env["DEBOOTSTRAP_DIR"] = str(folder / "usr/share/debootstrap")
     return folder / "usr/sbin/debootstrap", env
-
-
-def _unpack(packages: Sequence[str], folder: Path, places: Places, report: Report) -> None:
-    """Packages and what they need that is not installed, unpacked and not installed."""
-    scratch = folder.with_name(f"{folder.name}.new")
-    remove_tree(scratch)
-    (scratch / "debs/partial").mkdir(parents=True)
-    options = ["-o", "APT::Sandbox::User=root", "-o", f"Dir::Cache::archives={scratch / 'debs'}"]
-    log = places.logs / "unpack.log"
-    run_step("apt-get update", ["apt-get", "update"], report, log=log)
-    fetch = ["apt-get", *options, "install", "--download-only", "--no-install-recommends", "-y", *packages]
-    run_step(f"fetching {', '.join(packages)}", fetch, report, log=log)
-    for deb in sorted((scratch / "debs").glob("*.deb")):
-        run_step(f"unpacking {deb.name}", ["dpkg-deb", "-x", deb, scratch], report, log=log)
-    shutil.rmtree(scratch / "debs")
-    scratch.rename(folder)
 
 
 def _mirror() -> str:
