@@ -14,6 +14,7 @@ from monitor.demo.deployment import Deployment
 from monitor.demo.prometheus import Prometheus, ScrapeTarget
 from monitor.demo.provision import DEFAULT_FOLDER, Tools, missing, provision
 from monitor.demo.topology import Topology
+from tests.support.debian import skip_or_fail
 
 
 class MakeDynamo(Protocol):
