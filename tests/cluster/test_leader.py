@@ -79,12 +79,13 @@ def pair(worker: Small, way: Way, tmp_path: Path, store: str) -> Iterator[Pair]:
 
 
 def begin(pair: Pair, fault: str) -> tuple[str, Monitor, str]:
-    """The leader's name, the leader, and the id of a run of it that has taken effect."""
+    """The leader's name, the leader, and the id of a run of it that has taken effect for all to see."""
     name, leader = pair.leading()
     leader.wait_steady(fault=fault)
     run = leader.inject(fault)["id"]
     seen = leader.wait_phase(run, "effective")
     assert seen["phase"] == "effective", seen["reason"]
+    assert broken(pair, fault)
     return name, leader, run
 
 
@@ -168,7 +169,6 @@ EACH = pytest.mark.parametrize("fault", ["stall", "down", pytest.param("cordon",
 @pytest.mark.usefixtures("uncordoned")
 def test_a_leader_that_is_killed_is_followed_by_the_other(pair: Pair, store: str, fault: str) -> None:
     name, leader, run = begin(pair, fault)
-    assert broken(pair, fault)
     before = pair.generation()
     leader.kill()
     since = time.time()
@@ -186,7 +186,6 @@ def test_a_leader_that_is_killed_is_followed_by_the_other(pair: Pair, store: str
 @pytest.mark.usefixtures("uncordoned")
 def test_a_frozen_leader_is_followed_and_touches_nothing_when_it_wakes(pair: Pair, store: str, fault: str) -> None:
     name, leader, run = begin(pair, fault)
-    assert broken(pair, fault)
     before = pair.generation()
     frozen = freeze(leader)
     since = time.time()
