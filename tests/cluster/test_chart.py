@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -15,30 +14,11 @@ from tests.cluster.manifests import Graph
 from tests.cluster.release import QUICK, RELEASE, gone, installed, ours
 from tests.cluster.rig.images import AFTERSHOCK
 from tests.cluster.rig.next_version import REVISION, provide_next
+from tests.cluster.runs import replicas_wanted, scaled_down
 from tests.cluster.world import ASK, Cluster, until
 
 SCHEDULED = ("worker_pod", "worker", "worker_stall", "worker_rollout", "worker_scale_down")
 SOAK_SECONDS = 330.0
-
-
-def phase(api: httpx.Client, run: str) -> str:
-    return str(api.get(f"/api/v1/runs/{run}").json()["phase"])
-
-
-def begin(api: httpx.Client, fault: str, changes: dict[str, Any] | None = None) -> str:
-    """The id of a run, begun as soon as the guard lets it."""
-    begun: list[str] = []
-
-    def asked() -> bool:
-        answer = api.post("/api/v1/runs", json={"fault": fault, "changes": changes or {}})
-        if answer.status_code == 202:
-            begun.append(str(answer.json()["id"]))
-        else:
-            assert answer.status_code == 409, answer.text
-        return bool(begun)
-
-    until(f"{fault} to be let", 120, asked)
-    return begun[0]
 
 
 @pytest.mark.long
@@ -90,11 +70,9 @@ def test_an_uninstall_during_a_fault_reverts_first(
 ) -> None:
     with installed(cluster, clients, namespace, graph, helm=helm, config=QUICK) as release:
         with release.api() as api:
-            run = begin(api, "worker_scale_down", {"duration_seconds": 3000})
-            until("the fault to act", 90, lambda: phase(api, run) == "effective")
-            assert _replicas(cluster, namespace) == 1
+            scaled_down(cluster, namespace, api)
         release.run("uninstall", RELEASE, "--wait", "--timeout", "240s")
-        assert _replicas(cluster, namespace) == 2
+        assert replicas_wanted(cluster, namespace) == 2
         gone(cluster, namespace)
     until("the deployment to be whole", 90, lambda: cluster.all_ready(namespace))
 
@@ -107,14 +85,13 @@ def test_an_upgrade_during_a_fault_reverts_first_keeps_results_and_token_and_mig
     config = QUICK | {"schedules": each_minute}
     with installed(cluster, clients, namespace, graph, helm=helm, config=config) as release:
         with release.api() as api:
-            run = begin(api, "worker_scale_down", {"duration_seconds": 3000})
-            until("the fault to act", 90, lambda: phase(api, run) == "effective")
+            run = scaled_down(cluster, namespace, api)
         token = release.token()
         assert release.revision() == HEAD
         release.install(release.endpoint, graph.name, next_image(cluster), config | {"slo": {"good_ratio": 0.9}})
         upgraded_ns = time.time_ns()
         assert release.token() == token
-        assert _replicas(cluster, namespace) == 2
+        assert replicas_wanted(cluster, namespace) == 2
         assert release.revision() == (REVISION if cluster.node else HEAD)
         with release.api() as api:
             assert api.get(f"/api/v1/runs/{run}").json()["verdict"] == "aborted"
@@ -133,12 +110,6 @@ def _judged_since(api: httpx.Client, since_ns: int) -> bool:
     found = api.get("/api/v1/runs?limit=1000").json()["runs"]
     later = [one for one in found if one["requested_by"] == "schedule:control" and one["t_requested"] > since_ns]
     return any(one["verdict"] in {"no_impact", "recovered", "not_recovered"} for one in later)
-
-
-def _replicas(cluster: Cluster, namespace: str) -> int:
-    found: list[Any] = cluster.apps.list_namespaced_deployment(namespace, _request_timeout=ASK).items
-    (worker,) = [one for one in found if "worker" in one.metadata.name]
-    return int(worker.spec.replicas)
 
 
 @pytest.mark.timeout(400)

@@ -15,7 +15,7 @@ from tests.chart.helm import Helm
 from tests.cluster.manifests import Graph
 from tests.cluster.release import QUICK, RELEASE, Release, gone, in_postgres
 from tests.cluster.rig.images import AFTERSHOCK
-from tests.cluster.test_chart import begin, phase
+from tests.cluster.runs import replicas_wanted, scaled_down
 from tests.cluster.world import ASK, Cluster, until
 from tests.support.postgres import Server
 
@@ -93,24 +93,15 @@ def programs(helm: Helm, clients: dict[str, Path]) -> tuple[Helm, Path]:
     return helm, clients["kubectl"]
 
 
-def wanted(cluster: Cluster, namespace: str) -> int:
-    """Replicas that the worker's Deployment asks for."""
-    found: list[Any] = cluster.apps.list_namespaced_deployment(namespace, _request_timeout=ASK).items
-    (worker,) = [one for one in found if "worker" in one.metadata.name]
-    return int(worker.spec.replicas)
-
-
 @pytest.mark.timeout(900)
 def test_the_leaders_pod_is_deleted_during_a_fault(cluster: Cluster, namespace: str, release: Replicated) -> None:
     first = release.forward_to = release.leads()
     with release.api() as api:
-        run = begin(api, "worker_scale_down", {"duration_seconds": 3000})
-        until("the fault to act", 90, lambda: phase(api, run) == "effective")
-        assert wanted(cluster, namespace) == 1
+        run = scaled_down(cluster, namespace, api)
     # Without grace, as when a node ends: nobody is left in it to revert.
     cluster.core.delete_namespaced_pod(first, namespace, grace_period_seconds=0, _request_timeout=ASK)
     since = time.monotonic()
-    until("the scale-down to be put back", 60, lambda: wanted(cluster, namespace) == 2)
+    until("the scale-down to be put back", 60, lambda: replicas_wanted(cluster, namespace) == 2)
     took = time.monotonic() - since
     second = release.forward_to = release.leads(other_than=first)
     with release.api() as api:
