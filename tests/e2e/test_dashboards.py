@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,7 +29,7 @@ from monitor.demo.topology import Topology
 from monitor.export.metric_names import METRICS, Kind
 from monitor.incidents import AFTER_RUN_NS
 from tests.dashboards.queries import asked
-from tests.e2e.test_runs import config
+from tests.e2e.test_runs import client_of, config
 from tests.support.alertmanager import webhook
 from tests.support.monitor import Monitor, free_port, wait_for
 
@@ -191,6 +192,30 @@ def test_every_dashboard_can_be_drawn_from_it(lived: Lived, tmp_path: Path) -> N
 def test_the_runs_dashboard_tells_every_verdict(lived: Lived) -> None:
     found = lived.window().ask('sum by (verdict) (aftershock_fault_runs_total{job="aftershock"}) > 0')
     assert {one["metric"]["verdict"]: int(float(one["value"][1])) for one in found} == dict.fromkeys(VERDICTS, 1)
+
+
+def test_the_overview_answers_the_three_questions_of_the_documents(lived: Lived) -> None:
+    def says(panel: str, label: str) -> dict[str, float]:
+        (one,) = (one for one in asked(dashboards()["overview"]) if one.panel == panel)
+        found = lived.window().ask(with_values(one.expr, Variables(instance=lived.instance)))
+        return {each["metric"][label]: float(each["value"][1]) for each in found}
+
+    # Is it whole now? The panel looks at the last minute, and that an incident was a moment ago.
+    wait_for("the deployment to be whole", lambda: says("Whole now?", "deployment") == {"dynamo": 1}, 120, every=1)
+
+    # Which fault hurt most last week? By what the runs themselves say of the client.
+    runs = lived.monitor.get("/api/v1/runs?limit=1000").json()["runs"]
+    told = [(run["fault_name"], client_of(run)["failed_requests"] or 0) for run in runs if run["witnesses"]]
+    hurt: Counter[str] = Counter()
+    for fault, failed in told:
+        hurt[fault] += failed
+    shown = says("Which fault hurt most, last 7 days", "fault")
+    assert max(shown, key=shown.__getitem__) == hurt.most_common(1)[0][0]
+    assert shown == pytest.approx(dict(+hurt), rel=0.1), "Prometheus extrapolates to the edges of its samples"
+
+    # What runs next?
+    (planned,) = lived.monitor.get("/api/v1/schedules").json()["schedules"]
+    assert says("Next run", "schedule") == {"daily": planned["next"][0]["at_ns"] / 1e6}
 
 
 def test_every_rule_is_evaluated_without_trouble(lived: Lived) -> None:
