@@ -21,6 +21,15 @@ def _http_url(value: str) -> str:
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
 
+def _base_url(value: str) -> str:
+    if urlsplit(value).path.endswith("/v1"):
+        raise ValueError(f"must be without /v1, which every request adds: {value.removesuffix('/v1')}")
+    return value
+
+
+BaseUrl = Annotated[HttpUrl, AfterValidator(_base_url)]
+
+
 class SlowLimits(BaseModel):
     """Beyond any of these an answer that arrived in full is `slow`, which counts as bad (seconds)."""
 
@@ -89,7 +98,7 @@ class EndpointSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    url: HttpUrl = Field(description="Base address of the OpenAI-compatible server, without /v1.")
+    url: BaseUrl = Field(description="Base address of the OpenAI-compatible server, without /v1.")
     model: str | None = Field(
         default=None, min_length=1, description="Model name to ask for; by default the only one that /v1/models lists."
     )

@@ -100,7 +100,8 @@ def values() -> str:
     """values.yaml: every default, with what it means."""
     lines = [
         *_commented(Values(), 0),
-        "# The service's configuration: every setting of docs/settings.md, checked before anything is installed.",
+        "# The service's configuration: every setting of docs/settings.md. Keys, types and ranges are checked before anything is",
+        "# installed; what needs more (a cron expression, a fault that a schedule names) when the service starts: see its log.",
         "# deployment.target, data_dir, probe_dir and api are set by the chart.",
         "config: {}",
     ]

@@ -7,6 +7,7 @@ from typing import Any
 from faults.catalogue import builtin
 from faults.kube.graph import GROUP, PLURAL, RIGHT
 from faults.kube.rights import CLUSTER_WIDE, Right
+from faults.targets.kubernetes import FORBIDDEN_NAMESPACES
 
 GRAPH = (RIGHT, f"list {PLURAL}.{GROUP}")
 """To find a deployment's components by the name of its resource."""
@@ -19,13 +20,17 @@ def kinds() -> dict[str, tuple[str, ...]]:
 
 
 def table() -> dict[str, Any]:
-    """What the templates read: each permission as verb, API group and resource, those beyond a namespace apart."""
+    """What the templates read: each permission as verb, API group and resource, those beyond a namespace apart.
+
+    Beside it the namespaces in which nothing may ever be allowed.
+    """
     every = {kind: [_split(one) for one in needed] for kind, needed in kinds().items()}
     wide = {kind: [one for one in needed if one["resource"] in CLUSTER_WIDE] for kind, needed in every.items()}
     return {
         "kinds": {kind: [one for one in needed if one not in wide[kind]] for kind, needed in every.items()},
         "clusterKinds": {kind: needed for kind, needed in wide.items() if needed},
         "graphDeployment": [_split(one) for one in GRAPH],
+        "forbiddenNamespaces": sorted(FORBIDDEN_NAMESPACES),
     }
 
 

@@ -71,6 +71,13 @@ class KubernetesTargetSpec(Section):
             raise ValueError("must be KEY=VALUE, such as aftershock/allowed=true")
         return given
 
+    @field_validator("graph_deployment")
+    @classmethod
+    def _name_of_an_object(cls, given: str | None) -> str | None:
+        if given is not None and not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", given):
+            raise ValueError("must be a Kubernetes name: lower-case letters, digits, hyphens and dots, at most 253")
+        return given
+
     @field_validator("namespace")
     @classmethod
     def _not_the_clusters_own(cls, given: str) -> str:

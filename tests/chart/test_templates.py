@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from faults.targets.kubernetes import FORBIDDEN_NAMESPACES
 from monitor.chart.build import CHART
 from monitor.config.check import load, problems
 from monitor.config.targets import KubernetesTargetSpec
@@ -166,11 +167,25 @@ def test_the_service_finds_no_mistake_in_its_configuration(helm: Helm, tmp_path:
         ("storage.postgres.existingSecret=a,storage.existingClaim=b", "storage.existingClaim: storage.postgres"),
         ("serviceAccount.create=false", "serviceAccount.name: needed"),
         ("ingress.enabled=true", "ingress.host: needed"),
+        ("endpoint=frontend:8000", 'endpoint: "frontend:8000" is not an address; http:// or https:// and a host'),
+        ("endpoint=http://", 'endpoint: "http://" is not an address'),
+        ("endpoint=http://a:1/v1", 'endpoint: "http://a:1/v1" must be without /v1, which every request adds'),
+        ("config.deployment.endpoint.url=http://a:1/v1/", "must be without /v1"),
+        ("deployment=My_Graph", 'deployment: "My_Graph" is no object\'s name'),
+        ("targetNamespace=kube-system", "targetNamespace: kube-system holds the cluster itself and is never touched"),
+        ("targetNamespace=kube_system", 'targetNamespace: "kube_system" is no namespace\'s name'),
     ],
 )
 def test_a_mistake_is_refused_with_its_path(helm: Helm, given: str, says: str) -> None:
     with pytest.raises(HelmRefused, match=re.escape(says)):
         helm.template(given=["endpoint=http://a:1", "deployment=mocker", given])
+
+
+def test_nothing_is_allowed_in_a_namespace_of_the_cluster_itself(helm: Helm) -> None:
+    """Nor by installing into one: the target's namespace is the release's where none is named."""
+    for namespace in FORBIDDEN_NAMESPACES:
+        with pytest.raises(HelmRefused, match=f"targetNamespace: {namespace} holds the cluster itself"):
+            helm.template(more=("--namespace", namespace))
 
 
 @pytest.mark.parametrize(("missing", "given"), [("endpoint", "deployment=m"), ("deployment", "endpoint=http://a:1")])

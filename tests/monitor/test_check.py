@@ -94,6 +94,11 @@ MISTAKES: list[tuple[str, str, str]] = [
         "    url: 127.0.0.1:8000",
         '3: deployment.endpoint.url: "127.0.0.1:8000" is not allowed; must be an http:// or https:// address with a host, such as http://127.0.0.1:8000',
     ),
+    (
+        "    url: http://127.0.0.1:8000",
+        "    url: http://127.0.0.1:8000/v1/",
+        '3: deployment.endpoint.url: "http://127.0.0.1:8000/v1/" is not allowed; must be without /v1, which every request adds: http://127.0.0.1:8000',
+    ),
     ("    model: m", "    model: 7", '4: deployment.endpoint.model: 7 is not text; put it in quotes: "7"'),
     ("    model: m", '    model: ""', "4: deployment.endpoint.model: is empty"),
     (
@@ -668,6 +673,11 @@ TARGET_MISTAKES = [
         "graph_deployment:",
         "graph_deploymen:",
         "8: deployment.target.graph_deploymen: unknown key; did you mean graph_deployment?",
+    ),
+    (
+        "graph_deployment: mine",
+        "graph_deployment: My_Graph",
+        '8: deployment.target.graph_deployment: "My_Graph" is not allowed; must be a Kubernetes name: lower-case letters, digits, hyphens and dots, at most 253',
     ),
     (
         "kind: kubernetes",

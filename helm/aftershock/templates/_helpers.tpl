@@ -60,8 +60,15 @@ yes
 {{- end }}
 
 {{- define "aftershock.targetNamespace" -}}
-{{- $target := dig "deployment" "target" "namespace" "" .Values.config -}}
-{{- $target | default .Values.targetNamespace | default .Release.Namespace -}}
+{{- $given := dig "deployment" "target" "namespace" "" .Values.config -}}
+{{- $namespace := $given | default .Values.targetNamespace | default .Release.Namespace -}}
+{{- if has $namespace (.Files.Get "generated/rights.yaml" | fromYaml).forbiddenNamespaces -}}
+{{- fail (printf "targetNamespace: %s holds the cluster itself and is never touched; name the deployment's namespace" $namespace) -}}
+{{- end -}}
+{{- if not (regexMatch "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" $namespace) -}}
+{{- fail (printf "targetNamespace: %q is no namespace's name; lower-case letters, digits and hyphens, at most 63" $namespace) -}}
+{{- end -}}
+{{- $namespace -}}
 {{- end }}
 
 {{/* The kinds that may run, as JSON: without a list of one's own, every kind that needs no right beyond a namespace. */}}
@@ -133,6 +140,12 @@ yes
 {{- if not $endpoint.url -}}
 {{- $_ := set $endpoint "url" (required "endpoint: say where the deployment's OpenAI-compatible API is, such as --set endpoint=http://frontend.dynamo:8000" .Values.endpoint) -}}
 {{- end -}}
+{{- if not (regexMatch "^https?://[^/\\s]" $endpoint.url) -}}
+{{- fail (printf "endpoint: %q is not an address; http:// or https:// and a host, such as http://frontend.dynamo:8000" $endpoint.url) -}}
+{{- end -}}
+{{- if regexMatch "/v1/?$" $endpoint.url -}}
+{{- fail (printf "endpoint: %q must be without /v1, which every request adds" $endpoint.url) -}}
+{{- end -}}
 {{- if and .Values.model (not $endpoint.model) -}}
 {{- $_ := set $endpoint "model" .Values.model -}}
 {{- end -}}
@@ -141,6 +154,9 @@ yes
 {{- end -}}
 {{- if not (or $target.graph_deployment $target.components) -}}
 {{- fail "deployment: name the DynamoGraphDeployment that faults may touch, such as --set deployment=NAME (or give config.deployment.target.components)" -}}
+{{- end -}}
+{{- if not (regexMatch "^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$" ($target.graph_deployment | default "none")) -}}
+{{- fail (printf "deployment: %q is no object's name; lower-case letters, digits, hyphens and dots, at most 253" $target.graph_deployment) -}}
 {{- end -}}
 {{- $_ := set $target "kind" "kubernetes" -}}
 {{- $_ := set $target "namespace" (include "aftershock.targetNamespace" .) -}}
