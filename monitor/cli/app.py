@@ -76,6 +76,18 @@ app.command("supervise", short_help="Run a deployment's processes.")(serving.sup
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code. Nothing but the exit code and lines of text come out."""
+    try:
+        code = _outcome(arguments)
+        sys.stdout.flush()  # what is still held back finds out here, not at the interpreter's end, that nobody reads
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; the interpreter must not try to flush the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return code
+
+
+def _outcome(arguments: Sequence[str]) -> int:
+    """The same; raises `BrokenPipeError` when nobody reads any more."""
     debug = "--debug" in arguments
     try:
         app(args=_ordered(arguments), prog_name="aftershock")
@@ -89,9 +101,7 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough; the interpreter must not try to flush the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        raise
     except Exception as error:  # noqa: BLE001 - the one place where an unforeseen error becomes one line
         if debug:
             traceback.print_exception(error)

@@ -173,18 +173,26 @@ class TestAsAProgram:
             assert any(line.startswith(f"{path}:1: probes[0].request_rate: -1 ") for line in lines)
             assert any(line.startswith(f"{path}:2: foo: unknown key") for line in lines)
 
-    def test_a_reader_that_goes_away_is_no_drama(self, stub: Stub) -> None:
-        stub.runs.update({str(n): make_run(f"r{n:010d}") for n in range(500)})
-        command = f"{sys.executable} -m monitor.cli.app runs ls | head -1"
+    @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+    @pytest.mark.parametrize(
+        ("words", "reader"),
+        [("runs ls", "head -1"), ("runs ls", "true"), ("--version", "true")],
+    )
+    def test_a_reader_that_goes_away_is_no_drama(self, stub: Stub, words: str, reader: str, unbuffered: str) -> None:
+        more_than_a_pipe_holds = 2000
+        stub.runs.update({str(n): make_run(f"r{n:010d}") for n in range(more_than_a_pipe_holds)})
+        command = f"{sys.executable} -m monitor.cli.app {words} | {reader}; echo ${{PIPESTATUS[0]}}"
         done = subprocess.run(
             ["bash", "-c", command],
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
-            env=os.environ | {"AFTERSHOCK_URL": stub.url},
+            env=os.environ | {"AFTERSHOCK_URL": stub.url, "PYTHONUNBUFFERED": unbuffered},
         )
-        assert "run" in done.stdout
+        *seen, code = done.stdout.splitlines()
+        assert bool(seen) == (reader == "head -1")
+        assert code == "1"
         assert done.stderr == ""
 
     def test_ctrl_c_while_waiting(self, stub: Stub) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from monitor.demo.errors import DemoError
@@ -69,8 +70,8 @@ def test_a_node_of_somebodys_tests_is_used_but_never_owned(running: Places) -> N
         node.up()
         assert not node.started
     finally:
-        children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text(encoding="utf-8").split()
-        subprocess.run(["kill", *children], check=False)
+        for child in psutil.Process(parent.pid).children():
+            child.terminate()
         parent.wait()
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.page.scripted import ScriptedMonitor
 from tests.page.world import a_day
-from tests.support.chromium import chromium_or_skip
+from tests.support.chromium import chromium_or_skip, playwright_or_skip
 from tests.support.serving import running
 
 PATIENCE_MS = 15_000
@@ -37,7 +37,7 @@ def browser() -> Iterator[Browser]:
     Ended with the package: Playwright keeps an event loop running, beside which no other test could start its own.
     """
     found = chromium_or_skip()
-    with sync_playwright() as playwright:
+    with playwright_or_skip() as playwright:
         launched = playwright.chromium.launch(
             executable_path=str(found.program), env={**os.environ, **found.env}, args=["--no-sandbox", "--disable-gpu"]
         )

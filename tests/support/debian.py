@@ -35,7 +35,8 @@ def unpacked(name: str, packages: Sequence[str], folder: Path = DEFAULT_FOLDER) 
 
 def libraries(root: Path) -> str:
     """What was unpacked of libraries, for LD_LIBRARY_PATH."""
-    found = sorted({str(p.parent) for p in (root / "usr/lib").glob("*-linux-gnu*/**/*.so*")})
+    both = (root / "usr/lib", root / "lib")  # some packages still put theirs where /usr was apart
+    found = sorted({str(p.parent) for folder in both for p in folder.glob("*-linux-gnu*/**/*.so*")})
     return ":".join([*found, *filter(None, [os.environ.get("LD_LIBRARY_PATH")])])
 
 
