@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -79,11 +80,19 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = _outcome(arguments)
         sys.stdout.flush()  # what is still held back finds out here, not at the interpreter's end, that nobody reads
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; the interpreter must not try to flush the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read our output has seen enough
+        _drop_output()
+        return FAILED
+    except OSError as error:
+        complain(f"aftershock: the output cannot be written: {error.strerror}")
+        _drop_output()
         return FAILED
     return code
+
+
+def _drop_output() -> None:
+    """The interpreter must not try to flush the rest."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _outcome(arguments: Sequence[str]) -> int:
@@ -131,7 +140,11 @@ def _ordered(arguments: Sequence[str]) -> list[str]:
 
 def main() -> None:
     """Console script."""
-    sys.exit(run(sys.argv[1:]))
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        # Closed by whoever started us: nobody wants to read.
+        sys.stdout = sys.stdout or nowhere
+        sys.stderr = sys.stderr or nowhere
+        sys.exit(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -195,6 +195,25 @@ class TestAsAProgram:
         assert code == "1"
         assert done.stderr == ""
 
+    @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+    @pytest.mark.parametrize(
+        ("into", "code", "says"),
+        [
+            (">/dev/full", 1, ["No space left on device"]),
+            (">&-", 0, []),
+            (">&- 2>&-", 0, []),
+        ],
+    )
+    def test_output_that_cannot_be_written(self, into: str, code: int, says: list[str], unbuffered: str) -> None:
+        done = subprocess.run(
+            ["bash", "-c", f"{sys.executable} -m monitor.cli.app --version {into}"],
+            capture_output=True, text=True, timeout=60, check=False, env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+        assert done.returncode == code
+        lines = done.stderr.splitlines()
+        assert len(lines) == len(says)
+        assert all(word in line for word, line in zip(says, lines, strict=True))
+
     def test_ctrl_c_while_waiting(self, stub: Stub) -> None:
         stub.unfold[:] = [make_run(phase=Phase.EFFECTIVE, verdict=None)]
         env = os.environ | {"AFTERSHOCK_URL": stub.url}
