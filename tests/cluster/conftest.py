@@ -20,7 +20,7 @@ from tests.cluster.rig.node import MACHINE_ADDRESS, Node
 from tests.cluster.rig.places import Places
 from tests.cluster.rig.preflight import reasons_against
 from tests.cluster.small import deploy, image_of
-from tests.cluster.world import Cluster
+from tests.cluster.world import Cluster, own_node
 from tests.support.postgres import Server, server
 
 BEGAN = time.monotonic()
@@ -139,8 +139,7 @@ def clients(cluster: Cluster, say: Report) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def database(cluster: Cluster) -> Iterator[Server]:
     """A PostgreSQL of this machine that pods reach."""
-    if cluster.node is None:
-        pytest.skip("pods of a cluster that is not our own do not reach a PostgreSQL of this machine")
+    own_node(cluster, "its pods do not reach a PostgreSQL of this machine")
     with server(listen_addresses=f"127.0.0.1,{MACHINE_ADDRESS}") as made:
         made.allow("10.213.0.0/16")
         yield made

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from tests.cluster.manifests import Graph
-from tests.cluster.rig.node import Node
 from tests.cluster.small import Small, deploy, image_of
-from tests.cluster.world import ASK, Cluster, until
+from tests.cluster.world import ASK, Cluster, own_node, until
 from tests.support.monitor import Monitor, free_port, supervised, wait_for
 from tests.support.openmetrics import total
 
@@ -66,12 +65,6 @@ def config(cluster: Cluster, small: Small, port: int) -> dict[str, Any]:
     }
 
 
-def the_node(cluster: Cluster) -> Node:
-    if cluster.node is None:
-        pytest.skip("the control plane of a cluster of yours is not harmed")
-    return cluster.node
-
-
 def value(monitor: Monitor, name: str, labels: str = "") -> float:
     return total(monitor.get("/metrics").text, name, labels)
 
@@ -103,7 +96,7 @@ def test_a_pod_that_somebody_deletes_during_our_stall_is_said_to_be_gone(monitor
 def test_a_revert_waits_for_a_dead_api_server_and_probes_go_on(
     cluster: Cluster, monitor: Monitor, small: Small
 ) -> None:
-    node = the_node(cluster)
+    node = own_node(cluster, "its control plane is not harmed")
     until("the workers", 60, small.ready)
     monitor.wait_steady(fault="worker_scale_down")
     run = monitor.inject("worker_scale_down", duration_seconds=3600)
@@ -133,7 +126,7 @@ def test_a_revert_waits_for_a_dead_api_server_and_probes_go_on(
 def test_a_slow_etcd_refuses_runs_for_a_while_and_probes_go_on(
     cluster: Cluster, monitor: Monitor, small: Small
 ) -> None:
-    node = the_node(cluster)
+    node = own_node(cluster, "its control plane is not harmed")
     monitor.wait_steady(fault="worker_pod")
     before = good(monitor)
     with node.stopped("etcd"):

@@ -14,7 +14,7 @@ from faults.process import ProcessKill, ProcessStall
 from tests.cluster.bench import Bench
 from tests.cluster.manifests import Graph
 from tests.cluster.small import OBEDIENT, PARENT, SLEEPER, Small, deploy, image_of, python
-from tests.cluster.world import ASK, Cluster, until
+from tests.cluster.world import ASK, Cluster, own_node, until
 
 WORKER = ("worker",)
 
@@ -227,8 +227,7 @@ def test_a_stalled_pod_that_somebody_deletes_counts_as_reverted(bench: Bench) ->
 
 
 def test_a_container_without_python_is_said_to_have_none(cluster: Cluster, place: str, tmp_path: Path) -> None:
-    if cluster.node is None:
-        pytest.skip("the image without Python is the rig's own")
+    own_node(cluster, "it has no image without Python")
     small = deploy(cluster, place, "docker.io/local/pause:1", command=["/bin/busybox", "sleep", "3600"])
     bench = Bench(cluster, small, tmp_path)
 

@@ -14,7 +14,7 @@ import pytest
 from tests.chart.helm import Helm
 from tests.cluster.manifests import Graph
 from tests.cluster.release import FOLDERS, QUICK, Release, in_postgres, installed
-from tests.cluster.world import Cluster, until
+from tests.cluster.world import Cluster, own_node, until
 from tests.support.openmetrics import total
 from tests.support.postgres import Server
 
@@ -67,8 +67,7 @@ def cramped(
     cluster: Cluster, graph: Graph, namespace: str, helm: Helm, clients: dict[str, Path]
 ) -> Iterator[tuple[Release, str]]:
     """A release with SQLite on a small claim, and the claim's folder on the node."""
-    if cluster.node is None:
-        pytest.skip("the volumes of a cluster of yours are not filled")
+    own_node(cluster, "its volumes are not filled")
     with installed(cluster, clients, namespace, graph, helm=helm, config=QUICK, size=SMALL) as release:
         yield release, f"{FOLDERS}/{release.volume}"
 

@@ -14,7 +14,7 @@ from faults.base import NoInstances
 from faults.kube.api import Api
 from faults.targets.kubernetes import KubernetesTarget, Selection
 from tests.cluster.manifests import Graph
-from tests.cluster.world import ASK, Cluster, until
+from tests.cluster.world import ASK, Cluster, own_node, until
 
 T = TypeVar("T")
 
@@ -78,9 +78,7 @@ def test_ready_is_the_operators_word_and_the_pods(cluster: Cluster, namespace: s
 
 @pytest.mark.alone
 def test_the_watch_goes_on_after_the_api_server_was_killed(cluster: Cluster, namespace: str, graph: Graph) -> None:
-    node = cluster.node
-    if node is None:
-        pytest.skip("the API server of a cluster of yours is not killed")
+    node = own_node(cluster, "its API server is not killed")
 
     async def inner() -> None:
         selection = Selection(namespace, graph_deployment=graph.name)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from kubernetes import client, config
 
@@ -165,6 +166,13 @@ class Cluster:
         """Pods by name."""
         found = self.core.list_namespaced_pod(namespace, label_selector=selector, _request_timeout=ASK).items
         return sorted(found, key=lambda pod: str(pod.metadata.name))
+
+
+def own_node(cluster: Cluster, why: str) -> Node:
+    """The rig's own node, for a test that only that one may bear; skips it elsewhere."""
+    if cluster.node is None:
+        pytest.skip(f"needs a node of the rig's own, and KUBECONFIG names another cluster: {why}")
+    return cluster.node
 
 
 def until(what: str, seconds: float, reached: Callable[[], bool], report: Report | None = None) -> None:

@@ -140,7 +140,7 @@ yes
 {{- if not $endpoint.url -}}
 {{- $_ := set $endpoint "url" (required "endpoint: say where the deployment's OpenAI-compatible API is, such as --set endpoint=http://frontend.dynamo:8000" .Values.endpoint) -}}
 {{- end -}}
-{{- if not (regexMatch "^https?://[^/\\s]" $endpoint.url) -}}
+{{- if not (regexMatch "(?i)^https?://[^/\\s]" $endpoint.url) -}}
 {{- fail (printf "endpoint: %q is not an address; http:// or https:// and a host, such as http://frontend.dynamo:8000" $endpoint.url) -}}
 {{- end -}}
 {{- if regexMatch "/v1/?$" $endpoint.url -}}
