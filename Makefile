@@ -15,6 +15,9 @@ CLUSTER ?= yes
 # More arguments for pytest, such as ARGS='-k frontend -x'.
 ARGS ?=
 
+# matplotlib keeps a list of fonts; nothing is left outside of this folder.
+export MPLCONFIGDIR ?= $(CURDIR)/.tools/matplotlib
+
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -v --durations=10
 
